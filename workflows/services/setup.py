@@ -1,0 +1,66 @@
+"""The end of a set-up: initialized when every app object was made, failed when one could not be (contract E.3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from workflows.domain.statuses import InstanceStatus, NodeStatus, RunPurpose, RunStatus, WorkloadState
+from workflows.domain.transitions import InstanceEvent
+from workflows.locks import lock_instance
+from workflows.models import NodeRun, WorkflowInstance, Workload
+from workflows.services.journal import Entry, append
+from workflows.services.moves import move_instance
+from workflows.services.runs import close_run, open_run_of
+
+SYSTEM = "system"
+
+
+def settle_setup(instance_id: str) -> None:
+    """Ends the set-up of the instance if nothing of it is still to be made. Safe to call at any time."""
+    with transaction.atomic():
+        instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+        if instance is not None and instance.status == InstanceStatus.INITIALIZING:
+            conclude_setup(instance, now=timezone.now())
+
+
+def conclude_setup(instance: WorkflowInstance, *, now: datetime) -> None:
+    """The decision, for a locked instance that is `initializing`. The set-up stays open while the app nodes are followed."""
+    run = open_run_of(instance)
+    if run is None or run.purpose != RunPurpose.SETUP:
+        return
+    failed = NodeRun.objects.filter(run=run, status=NodeStatus.FAILED).order_by("finished_at", "id").first()
+    if failed is not None:
+        fail_setup(instance, f"node {failed.node_name} could not be set up: {failed.message}", now=now)
+    elif not Workload.objects.filter(instance=instance, state=WorkloadState.LAUNCHING).exists():
+        move_instance(instance, InstanceEvent.SET_UP, message=None)
+        append(instance, Entry("instance.initialized", SYSTEM, run_number=run.number))
+
+
+def fail_setup(instance: WorkflowInstance, message: str, *, now: datetime) -> None:
+    """Ends a set-up as failed. Objects that were made stay until uninitialize."""
+    run = open_run_of(instance)
+    if run is not None:
+        close_run(run, RunStatus.FAILED, now=now, message=message)
+    move_instance(instance, InstanceEvent.SET_UP_FAILED, message=message)
+    append(instance, Entry("instance.setup_failed", SYSTEM, message))
+
+
+def fail_stuck_setups(*, limit_seconds: float) -> int:
+    """The watchdog of contract E.2: set-ups older than the limit become failed. Returns how many."""
+    now = timezone.now()
+    stuck = WorkflowInstance.objects.filter(status=InstanceStatus.INITIALIZING).values_list("pk", flat=True)
+    count = 0
+    for instance_id in list(stuck):
+        with transaction.atomic():
+            instance = lock_instance(instance_id)
+            run = open_run_of(instance) if instance.status == InstanceStatus.INITIALIZING else None
+            if run is None or (now - run.started_at).total_seconds() < limit_seconds:
+                continue
+            fail_setup(
+                instance, f"the set-up did not end within {limit_seconds:g} s; see the messages of its nodes", now=now
+            )
+            count += 1
+    return count

@@ -1,0 +1,82 @@
+"""Runs that are asked for by a trigger (contract D.7, D.8, M.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from workflows.domain.actors import ANONYMOUS_TRIGGER, Actor
+from workflows.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
+from workflows.domain.statuses import RunMode, TriggerType
+from workflows.domain.transitions import Verb
+from workflows.models import Run, WorkflowInstance
+from workflows.services.lifecycle import accept_run
+from workflows.services.moves import require
+
+
+def trigger_instance(*, instance_id: str, actor: Actor) -> None:
+    """Accepts a run for an authenticated caller, in both run modes; a persistent instance must be active (contract D.8)."""
+    instance = _find(instance_id)
+    require(instance, Verb.TRIGGER)
+    if instance.run_mode == RunMode.PERSISTENT:
+        _require_active(instance)
+    accept_run(instance_id=instance_id, actor=actor, verb=Verb.TRIGGER, trigger="trigger")
+
+
+def fire_http_trigger(*, instance_id: str, secret: str | None) -> None:
+    """Accepts a run for whoever calls the trigger URL. The checks come in the order of contract D.7.
+
+    Raises NotFound, Invalid, WrongStatus, Unauthenticated when secrets are required and this is not it, RateLimited, and what
+    a start raises.
+    """
+    instance = _find(instance_id)
+    if instance.run_mode != RunMode.PERSISTENT:
+        raise Invalid("the HTTP trigger works for persistent workflows only", {"run_mode": instance.run_mode})
+    if instance.trigger_type != TriggerType.HTTP:
+        raise Invalid(
+            "this workflow is triggered manually; its trigger type is not http", {"trigger_type": instance.trigger_type}
+        )
+    if not instance.trigger_enabled:
+        raise Invalid("the HTTP trigger of this workflow is switched off", {"trigger_enabled": False})
+    _require_active(instance)
+    require(instance, Verb.TRIGGER)
+    if settings.SECFLOW.trigger_secrets_required and not hmac.compare_digest(
+        (secret or "").encode(), trigger_secret(instance_id).encode()
+    ):
+        raise Unauthenticated("the trigger secret is missing or wrong: send it as X-Trigger-Token")
+    _limit_rate(instance)
+    accept_run(instance_id=instance_id, actor=ANONYMOUS_TRIGGER, verb=Verb.TRIGGER, trigger="http")
+
+
+def trigger_secret(instance_id: str) -> str:
+    """The secret of one instance's HTTP trigger: derived from SECRET_KEY, so nothing is stored and none can be guessed."""
+    key = settings.SECRET_KEY.encode()
+    return hmac.new(key, f"trigger:{instance_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def _find(instance_id: str) -> WorkflowInstance:
+    instance = WorkflowInstance.objects.filter(pk=instance_id).first()
+    if instance is None:
+        raise NotFound("workflow_instance", instance_id)
+    return instance
+
+
+def _require_active(instance: WorkflowInstance) -> None:
+    if not instance.is_active:
+        raise Invalid(f"workflow {instance.pk} is not active; activate it first", {"is_active": False})
+
+
+def _limit_rate(instance: WorkflowInstance) -> None:
+    rate = settings.SECFLOW.trigger_rate
+    if rate is None:
+        return
+    since = timezone.now() - timedelta(seconds=rate.seconds)
+    if Run.objects.filter(instance=instance, trigger="http", started_at__gt=since).count() >= rate.count:
+        raise RateLimited(
+            f"workflow {instance.pk} was triggered {rate.count} times within {rate.seconds} s; call again later",
+            {"retry_after": rate.seconds},
+        )
