@@ -1,7 +1,7 @@
 """The edge list of one instance and every change of it (contract C.9, F). Pure.
 
-An edge has the stored form: `edge_id`, `source`, `target`, `shared_pvc`. Every change gives a new list and leaves the old one
-alone. What an edge means (400) is checked before what it collides with (409), see contract A.3.
+An edge has the stored form `edge_id`, `source`, `target`, `shared_pvc`. A change gives a new list and leaves the old
+one alone. What an edge means (400) is checked before what it collides with (409), see contract A.3.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ from workflows.services.journal import Entry, append
 def add_edge(*, instance_id: str, actor: Actor, edge: Edge) -> None:
     """Adds an edge of the form of contract C.9 (F.2).
 
-    Raises NotFound, WrongStatus, Invalid for an unknown node or a self loop, CycleFound, and Conflict when the id is used
-    or the two nodes are connected already.
+    Raises NotFound, WrongStatus, Invalid for an unknown node or a self loop, CycleFound, and Conflict when the id is
+    used or the two nodes are connected already.
     """
     with transaction.atomic():
         instance = open_draft(instance_id, Verb.EDIT_GRAPH)

@@ -102,7 +102,8 @@ def new_ids(model: type[models.Model], prefix: str, names: Sequence[str]) -> lis
         used |= set(suffixes)
         used_in_table = _suffixes_in_table(model, suffixes)
         free = [suffix for suffix in suffixes if suffix not in used_in_table]
-        ids.extend(make_id(prefix, names[len(ids) + place], suffix) for place, suffix in enumerate(free))
+        waiting = names[len(ids) :]
+        ids += [make_id(prefix, name, suffix) for name, suffix in zip(waiting, free, strict=False)]
     return ids
 
 

@@ -1,0 +1,345 @@
+"""What SecFlow does to a cluster: about a dozen repeatable verbs (contract H).
+
+Every verb is ensure, delete or read, so it may be sent twice. None of them touches an object that is not labelled as
+this installation's. All failures are ClusterErrors; the caller decides about another try by `retryable` and
+`retry_after`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from k8s_bridge import names
+from k8s_bridge.client import ClusterClient, Json, Stream
+from k8s_bridge.ensuring import Ensurer
+from k8s_bridge.errors import (
+    AlreadyExists,
+    Expired,
+    NamespaceTerminating,
+    NotFound,
+    ServerTrouble,
+    StaleVersion,
+    error_from_answer,
+)
+from k8s_bridge.kinds import EVENT, NAMESPACE, POD, SERVICE, collection_path, object_path
+from k8s_bridge.manifests import deployment_manifest, job_manifest, namespace_manifest, service_manifest
+from k8s_bridge.pods import log_container, pod_for_logs
+from k8s_bridge.results import ClusterVersion, Ensured, NameHolder, PodLogs, Remaining, WarningEvent
+from k8s_bridge.specs import DEPLOYMENT, JOB, Owner, WorkloadSpec
+
+PAGE = 500  # objects per list call
+RESTARTS = 5  # how often one listing may start over because its continue token expired
+
+
+class Gateway:
+    """The verbs, for one cluster and one installation. May be used by many threads at once; they share one connection
+    pool.
+
+    The number of requests that a verb costs is stated at each verb.
+    """
+
+    def __init__(self, client: ClusterClient, *, installation: str, replace_timeout: float = 30.0) -> None:
+        self.client = client
+        self.installation = installation
+        self._selector = names.installation_selector(installation)
+        self._ensurer = Ensurer(client, self.ensure_namespace, patience=replace_timeout)
+
+    @classmethod
+    def connect(
+        cls,
+        kubeconfig: str | None,
+        *,
+        installation: str,
+        context: str | None = None,
+        connect_timeout: float = 3.0,
+        read_timeout: float = 10.0,
+        pool_size: int = 16,
+    ) -> Gateway:
+        """A gateway to the cluster of this kubeconfig (a path), or to the one we run in (None). Sends nothing yet."""
+        client = ClusterClient(
+            kubeconfig,
+            context=context,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            pool_size=pool_size,
+        )
+        return cls(client, installation=installation)
+
+    def check(self, *, timeout: float = 3.0) -> ClusterVersion:
+        """The cluster answers and knows us. One request."""
+        answer = self.client.request("GET", "/version", timeout=timeout)
+        return ClusterVersion(version=str(answer.get("gitVersion", "")), server=self.client.server)
+
+    def close(self) -> None:
+        """Drops all connections; a later call opens new ones."""
+        self.client.close()
+
+    def ensure_namespace(self, name: str) -> None:
+        """The namespace exists and takes new objects. One request, two when it has to be made. Raises
+        NamespaceTerminating.
+        """
+        try:
+            found = self.client.request("GET", object_path(NAMESPACE, None, name))
+        except NotFound:
+            try:
+                self.client.request("POST", collection_path(NAMESPACE), body=namespace_manifest(name))
+            except AlreadyExists:
+                return  # another process was quicker
+            return
+        if found.get("metadata", {}).get("deletionTimestamp"):
+            raise NamespaceTerminating(f"The namespace {name} is being deleted: wait until it is gone, then try again.")
+
+    def service_owner(self, namespace: str, name: str) -> NameHolder:
+        """Who holds the Service name: nobody, a node of this installation, or somebody else. One request."""
+        found = self._read(SERVICE, namespace, name)
+        if found is None:
+            return NameHolder(free=True)
+        owner = names.owner_of(found)
+        return NameHolder(free=False, owner=owner if owner and owner.installation == self.installation else None)
+
+    def ensure_workload(self, spec: WorkloadSpec, owner: Owner) -> Ensured:
+        """The Deployment or Job of this spec and owner exists, and its Service before it (H.5).
+
+        An object of the same attempt and spec is adopted; one of an older attempt, or with another spec, is replaced.
+        One request, two with a Service; two more for each object that is found, and some more for each that is
+        replaced.
+
+        Raises NameConflict (somebody else's object, untouched), Superseded (a newer attempt is there, untouched),
+        Rejected, QuotaExceeded, NamespaceTerminating, NotAllowed, or an error that is worth another try.
+        """
+        service_name = None
+        if spec.service is not None and spec.service.ports:
+            self._ensurer.ensure(SERVICE, service_manifest(spec, owner), owner)
+            service_name = spec.service.name
+        build = {DEPLOYMENT: deployment_manifest, JOB: job_manifest}[spec.kind]
+        uid, created = self._ensurer.ensure(spec.kind, build(spec, owner), owner)
+        return Ensured(uid=uid, created=created, service_name=service_name)
+
+    def read_workload(self, namespace: str, kind: str, name: str) -> Json | None:
+        """The Deployment or Job, None when there is none. One request."""
+        return self._read(kind, namespace, name)
+
+    def delete_workload(self, namespace: str, kind: str, name: str, uid: str) -> bool:
+        """The object with this uid is gone or going, its pods with it. False: it was gone before. One request.
+
+        The uid is the proof of ownership: an object of the same name that somebody made since is not touched.
+        """
+        return self._delete(kind, {"name": name, "namespace": namespace, "uid": uid})
+
+    def list_instance(self, namespace: str, instance_id: str) -> dict[str, list[Json]]:
+        """Everything of one instance: its Deployments, Jobs, Services and pods, by kind. Four requests."""
+        wanted = names.instance_selector(self.installation, instance_id)
+        return {kind: self._list(kind, namespace, wanted) for kind in (DEPLOYMENT, JOB, SERVICE, POD)}
+
+    def delete_objects(
+        self, namespace: str, instance_id: str, keep: frozenset[int] = frozenset(), *, newest: int | None = None
+    ) -> Remaining:
+        """Deletes the instance's Deployments, Jobs, Services and pods, but for the attempts in `keep` and those above
+        `newest` (made since the caller decided); says what is left.
+
+        Deletion takes time: call again until nothing remains. Four list requests when there is nothing to delete;
+        otherwise one per deleted object and up to four lists more.
+        """
+        wanted = names.instance_selector(self.installation, instance_id)
+        found = {kind: self._unkept(kind, namespace, wanted, keep, newest) for kind in (DEPLOYMENT, JOB, SERVICE, POD)}
+        if not any(found.values()):
+            return Remaining(0)
+        # Pods go with their owner. Deleting them while the owner lives would only make it start others.
+        collected = {item["metadata"]["uid"] for kind in (DEPLOYMENT, JOB) for item in found[kind]}
+        apps = {item["metadata"]["name"] for item in found[DEPLOYMENT]}
+        for kind in (DEPLOYMENT, JOB, SERVICE):
+            for item in found[kind]:
+                self._delete_once(kind, item)
+        for pod in found[POD]:
+            owners = {reference.get("uid") for reference in pod["metadata"].get("ownerReferences") or ()}
+            if not owners & collected and pod["metadata"].get("labels", {}).get(names.APP) not in apps:
+                self._delete_once(POD, pod)
+        left = [
+            (kind, item)
+            for kind, items in found.items()
+            if items or kind == POD
+            for item in self._unkept(kind, namespace, wanted, keep, newest)
+        ]
+        going = sum(1 for kind, item in left if kind == POD and item["metadata"].get("deletionTimestamp"))
+        return Remaining(len(left), tuple(sorted(f"{kind}/{item['metadata']['name']}" for kind, item in left)), going)
+
+    def list_owned(self, kind: str) -> Iterator[Json]:
+        """Every object of this installation, of one kind, in all namespaces. One request for each 500 objects.
+
+        Items have no `kind` of their own. When the listing has to start over, items may come twice.
+        """
+        for items, _ in self._pages(kind, None, self._selector):
+            yield from items
+
+    def list_for_watch(self, kind: str) -> tuple[list[Json], str]:
+        """All objects of this installation and the version to watch from. One request for each 500 objects."""
+        found: dict[str, Json] = {}
+        version = ""
+        for items, version in self._pages(kind, None, self._selector):  # noqa: B007
+            found.update((item["metadata"]["uid"], item) for item in items)
+        return list(found.values()), version
+
+    def watch(self, kind: str, resource_version: str, timeout: float, *, silence: float | None = None) -> WatchStream:
+        """What happens to the objects of this installation after `resource_version`, as (type, object); bookmarks
+        included.
+
+        Ends after `timeout` seconds, by the server. Raises Expired when the version is too old, and Unreachable when
+        the connection breaks or says nothing for `silence` seconds (None: five more than `timeout`). One request.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "labelSelector": self._selector,
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(max(1, round(timeout))),
+        }
+        stream = self.client.stream(
+            collection_path(kind), query=query, silence=timeout + 5 if silence is None else silence
+        )
+        return WatchStream(stream, kind)
+
+    def pod_logs(
+        self,
+        namespace: str,
+        app: str,
+        *,
+        container: str | None = None,
+        tail_lines: int | None = None,
+        previous: bool = False,
+        timestamps: bool = False,
+        limit_bytes: int | None = None,
+    ) -> PodLogs:
+        """What the newest pod of workload `app` has written, a running pod first (H.5). Two requests.
+
+        `container` is a name in the template's or in the pod's form; None means the first one. Raises NotFound when
+        there is no pod or no such container, and Rejected, with the server's words, when the container has not written
+        anything yet.
+        """
+        wanted = names.workload_selector(self.installation, app)
+        pod = pod_for_logs(self._list(POD, namespace, wanted))
+        if pod is None:
+            raise NotFound(
+                f"There is no pod of {app} in {namespace}: it has not started yet, or it was removed.", status=404
+            )
+        name = log_container(pod, container)
+        query = {
+            "container": name,
+            **({"tailLines": str(tail_lines)} if tail_lines is not None else {}),
+            **({"previous": "true"} if previous else {}),
+            **({"timestamps": "true"} if timestamps else {}),
+            **({"limitBytes": str(limit_bytes)} if limit_bytes is not None else {}),
+        }
+        pod_name = pod["metadata"]["name"]
+        text = self.client.read_text(object_path(POD, namespace, pod_name, "log"), query=query)
+        return PodLogs(pod_name=pod_name, container=name, text=text)
+
+    def warning_events(self, namespace: str, name: str) -> tuple[WarningEvent, ...]:
+        """The cluster's warnings about the object `name`, oldest first. One request."""
+        query = {"fieldSelector": f"involvedObject.name={name},type=Warning", "limit": str(PAGE)}
+        answer = self.client.request("GET", collection_path(EVENT, namespace), query=query)
+        found = [_warning(item) for item in answer.get("items") or ()]
+        return tuple(sorted(found, key=lambda event: event.last_seen or ""))
+
+    def _read(self, kind: str, namespace: str, name: str) -> Json | None:
+        try:
+            return self.client.request("GET", object_path(kind, namespace, name))
+        except NotFound:
+            return None
+
+    def _list(self, kind: str, namespace: str, selector: str) -> list[Json]:
+        found: dict[str, Json] = {}
+        for items, _ in self._pages(kind, namespace, selector):
+            found.update((item["metadata"]["uid"], item) for item in items)
+        return list(found.values())
+
+    def _pages(self, kind: str, namespace: str | None, selector: str) -> Iterator[tuple[list[Json], str]]:
+        """Pages of one listing with their resource version; a continue token that expired starts the listing over."""
+        query = {"labelSelector": selector, "limit": str(PAGE)}
+        token, restarts = "", 0
+        while True:
+            try:
+                answer = self.client.request(
+                    "GET", collection_path(kind, namespace), query={**query, **({"continue": token} if token else {})}
+                )
+            except Expired:
+                restarts += 1
+                if not token or restarts > RESTARTS:
+                    raise
+                token = ""
+                continue
+            metadata = answer.get("metadata") or {}
+            yield answer.get("items") or [], str(metadata.get("resourceVersion", ""))
+            token = metadata.get("continue") or ""
+            if not token:
+                return
+
+    def _unkept(
+        self, kind: str, namespace: str, selector: str, keep: frozenset[int], newest: int | None
+    ) -> list[Json]:
+        owned = [(item, names.owner_of(item)) for item in self._list(kind, namespace, selector)]
+        return [
+            item
+            for item, owner in owned
+            if owner is not None and owner.attempt not in keep and (newest is None or owner.attempt <= newest)
+        ]
+
+    def _delete_once(self, kind: str, item: Json) -> None:
+        if not item["metadata"].get("deletionTimestamp"):
+            self._delete(kind, item["metadata"])
+
+    def _delete(self, kind: str, metadata: Mapping[str, Any]) -> bool:
+        try:
+            self._ensurer.delete(kind, metadata)
+        except (NotFound, StaleVersion):
+            return False  # gone, or another object has the name now
+        return True
+
+
+class WatchStream(Iterator[tuple[str, Json]]):
+    """One watch: (type, object) as they come, types as the API names them. Use as a context manager."""
+
+    def __init__(self, stream: Stream, kind: str) -> None:
+        self._stream = stream
+        self._lines = iter(stream)
+        self._kind = kind
+
+    def __enter__(self) -> WatchStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __next__(self) -> tuple[str, Json]:
+        line = next(self._lines)
+        try:
+            event = json.loads(line)
+            happened, obj = str(event["type"]), event["object"]
+        except (ValueError, KeyError, TypeError) as err:
+            raise ServerTrouble(f"The watch of {self._kind} sent what is no event: {line[:200]!r}") from err
+        if happened == "ERROR":
+            raise error_from_answer(int(obj.get("code") or 500), obj, verb="watch", resource=self._kind)
+        return happened, obj
+
+    def interrupt(self) -> None:
+        """Ends the watch from another thread: the reader gets an Unreachable or the end."""
+        self._stream.interrupt()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _warning(item: Mapping[str, Any]) -> WarningEvent:
+    involved = item.get("involvedObject") or {}
+    return WarningEvent(
+        kind=str(involved.get("kind", "")),
+        name=str(involved.get("name", "")),
+        reason=str(item.get("reason") or ""),
+        message=str(item.get("message") or ""),
+        count=int(item.get("count") or 1),
+        last_seen=item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp"),
+    )

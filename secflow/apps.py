@@ -1,0 +1,20 @@
+"""The composition root as a Django app: it brings the commands and the system checks."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class SecFlowConfig(AppConfig):
+    """App `secflow`."""
+
+    name = "secflow"
+    label = "secflow"
+    verbose_name = "SecFlow"
+
+    def ready(self) -> None:
+        # Whoever sends a message, from whatever thread, sends it by this application.
+        from secflow.celery import app
+
+        app.set_default()
+        from secflow import checks  # noqa: F401  registers itself

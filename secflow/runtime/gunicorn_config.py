@@ -1,0 +1,42 @@
+"""Gunicorn's configuration, for `manage.py up` and containers: `gunicorn -c secflow/runtime/gunicorn_config.py`."""
+
+from __future__ import annotations
+
+import logging.config
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from secflow.settings import environment
+
+environment.demand_parts()
+
+wsgi_app = "secflow.wsgi:application"
+bind = f"{settings.SECFLOW.bind}:{settings.SECFLOW.port}"
+proc_name = "secflow-web"
+worker_class = "gthread"
+workers = 1
+threads = settings.SECFLOW.web_threads
+# Actions wait for the cluster at most WAIT_SECONDS; anything far beyond that hangs.
+timeout = int(settings.SECFLOW.wait_seconds) + 50
+graceful_timeout = 5
+keepalive = 5
+control_socket_disable = True
+# The heartbeat file belongs in memory: a slow disk must not get a worker killed.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+logging.config.dictConfig(settings.LOGGING)
+
+
+class SecFlowLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's records go the way of all others; requests are not logged one by one."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.INFO)
+
+
+logger_class = SecFlowLogger

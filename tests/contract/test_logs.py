@@ -1,0 +1,122 @@
+"""What SecFlow needs of any cluster: the text that containers write."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from k8s_bridge.errors import NotFound, Rejected
+from k8s_bridge.specs import Container, WorkloadSpec
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Stage
+
+pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]  # of a cluster given
+
+BUSYBOX = "busybox:latest"
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def test_the_text_of_a_finished_job_is_complete(stage: Stage) -> None:
+    spec = stage.job("echo one", "echo zwölf 数据", "echo last >&2", "printf end")
+    stage.run(spec)
+
+    logs = stage.gateway.pod_logs(stage.namespace, spec.name)
+
+    assert sorted(logs.text.splitlines()) == sorted(["one", "zwölf 数据", "last", "end"])
+    assert logs.container == "main"
+    assert logs.pod_name.startswith(f"{spec.name}-")
+
+
+def test_the_end_of_the_text_is_enough_when_asked_for(stage: Stage) -> None:
+    spec = stage.job("for i in $(seq 1 50); do echo line $i; done")
+    stage.run(spec)
+
+    tail = stage.gateway.pod_logs(stage.namespace, spec.name, tail_lines=3)
+    short = stage.gateway.pod_logs(stage.namespace, spec.name, limit_bytes=10)
+
+    assert tail.text == "line 48\nline 49\nline 50\n"
+    assert short.text == "line 1\nlin"
+
+
+def test_each_line_has_its_time_when_asked_for(stage: Stage) -> None:
+    spec = stage.job("echo one", "echo two")
+    stage.run(spec)
+
+    lines = stage.gateway.pod_logs(stage.namespace, spec.name, timestamps=True).text.splitlines()
+
+    assert [STAMP.sub("", line) for line in lines] == [" one", " two"]
+    assert all(STAMP.match(line) for line in lines)
+
+
+def test_each_container_has_its_own_text(stage: Stage) -> None:
+    containers = tuple(
+        Container(name, BUSYBOX, command=("sh", "-c", f"echo {text}")) for name, text in (("Main", "m"), ("side", "s"))
+    )
+    spec = WorkloadSpec("Job", stage.namespace, "wf-a", containers, backoff_limit=0)
+    stage.run(spec)
+
+    first = stage.gateway.pod_logs(stage.namespace, spec.name)
+    same = stage.gateway.pod_logs(stage.namespace, spec.name, container="Main")
+    other = stage.gateway.pod_logs(stage.namespace, spec.name, container="side")
+
+    assert (first.container, first.text) == ("main", "m\n")
+    assert same == first
+    assert (other.container, other.text) == ("side", "s\n")
+    with pytest.raises(NotFound, match="it has main, side"):
+        stage.gateway.pod_logs(stage.namespace, spec.name, container="none")
+
+
+def test_the_text_before_a_restart_is_kept(stage: Stage) -> None:
+    script = "if [ -e /dev/shm/$HOSTNAME ]; then echo second; sleep 3600; else touch /dev/shm/$HOSTNAME; echo first; exit 1; fi"
+    app = WorkloadSpec(
+        "Deployment", stage.namespace, "wf-app", (Container("web", BUSYBOX, command=("sh", "-c", script)),)
+    )
+    stage.gateway.ensure_workload(app, stage.owner())
+
+    def restarted() -> bool:
+        pods = [item for item in stage.gateway.list_owned("Pod") if item["metadata"]["namespace"] == stage.namespace]
+        statuses = [status for pod in pods for status in pod["status"].get("containerStatuses") or ()]
+        return any(status["restartCount"] > 0 and "running" in status["state"] for status in statuses)
+
+    stage.wait_for(lambda: restarted() or None, "the restart")
+    before = stage.gateway.pod_logs(stage.namespace, app.name, previous=True)
+
+    assert before.text == "first\n"
+    stage.wait_for(
+        lambda: stage.gateway.pod_logs(stage.namespace, app.name).text == "second\n" or None, "the second text"
+    )
+
+
+def test_no_earlier_text_is_said_so(stage: Stage) -> None:
+    spec = stage.job("echo once")
+    stage.run(spec)
+
+    with pytest.raises(Rejected, match="previous terminated container"):
+        stage.gateway.pod_logs(stage.namespace, spec.name, previous=True)
+
+
+def test_a_container_that_has_not_started_has_no_text_yet(stage: Stage) -> None:
+    spec = stage.job("true", image="registry.invalid/none:v9")
+    stage.gateway.ensure_workload(spec, stage.owner())
+    stage.wait_for(lambda: stage.phase("Pod", spec.name, "pulling"), "the pod")
+
+    with pytest.raises(Rejected, match="is waiting to start"):
+        stage.gateway.pod_logs(stage.namespace, spec.name)
+
+
+def test_warnings_about_a_pod_are_read(stage: Stage) -> None:
+    spec = stage.job("true", image="registry.invalid/none:v9")
+    stage.gateway.ensure_workload(spec, stage.owner())
+    pod = stage.wait_for(lambda: stage.phase("Pod", spec.name, "pulling"), "the pod")
+
+    def warnings() -> object:
+        return [
+            event for event in stage.gateway.warning_events(stage.namespace, pod.name) if "none:v9" in event.message
+        ] or None
+
+    found = stage.wait_for(warnings, "a warning")
+
+    assert found

@@ -1,0 +1,189 @@
+"""Bodies of instances, nodes and edges (contract C.6, C.7, C.9, C.10, D.6), as the services take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from k8s_bridge.names import namespace_of
+from secflow.http.fields import FlagField, FloatingField, TextField, WholeNumberField, WordField, name_field
+from secflow.http.serializers import Input, refuse_repeated
+from templates_app import specs
+from templates_app.api.parts import (
+    VALUE_LIMIT,
+    EnvVarInput,
+    NodeVolumeMountInput,
+    ResourceRequirementsInput,
+    ServicePortInput,
+    checked,
+    env_name_field,
+    mount_path_field,
+    service_name_field,
+    sub_path_field,
+)
+from workflows.domain.statuses import RunMode, ServiceType, TriggerType
+from workflows.services.authoring_rules import MAX_EDGES, MAX_NODES
+
+NODE_TYPES = ("app", "job")
+INGRESS_TYPES = ("nginx",)
+EDGE_ACTIONS = ("add", "update", "delete")
+ID_LIMIT = 128  # a name may stand where an id is expected (F.3)
+EDGE_ID_LIMIT = 255
+LIST_LIMIT = 1000
+PVC_LIMIT = 253
+
+
+def _project_id_problem(text: str) -> str | None:
+    try:
+        namespace_of(text)
+    except ValueError:
+        return (
+            "must be at most 55 lower-case letters, digits and -, with a letter or digit at both ends,"
+            " because it names a namespace"
+        )
+    return None
+
+
+def _pvc_field() -> TextField:
+    return TextField(required=False, allow_null=True, default=None, max_length=PVC_LIMIT)
+
+
+class PositionInput(Input):
+    """A place on the canvas."""
+
+    x = FloatingField(required=False, default=0.0)
+    y = FloatingField(required=False, default=0.0)
+
+
+class SourcedEnvVarInput(Input):
+    """DependencyEnvVar of the contract: a variable whose value comes from an upstream node."""
+
+    name = env_name_field()
+    source_node_id = TextField(max_length=ID_LIMIT)
+    default_value = TextField(
+        required=False, allow_null=True, allow_blank=True, default=None, verbatim=True, max_length=VALUE_LIMIT
+    )
+
+    def check_items(self, items: list[dict[str, Any]]) -> None:
+        refuse_repeated(items, "name", lambda item: item["name"])
+
+
+class SourcedVolumeMountInput(Input):
+    """DependencyVolumeMount of the contract: a claim that comes from an upstream node."""
+
+    mount_path = mount_path_field()
+    sub_path = sub_path_field()
+    source_node_id = TextField(max_length=ID_LIMIT)
+    source_pvc_name = _pvc_field()
+    read_only = FlagField(required=False, default=True)
+
+    def check_items(self, items: list[dict[str, Any]]) -> None:
+        refuse_repeated(items, "mount_path", lambda item: specs.same_path(item["mount_path"]))
+
+
+class NodeInput(Input):
+    """NodeConfig of the contract (C.7). Null in a Service field means: as the template says."""
+
+    refuses_ids = True
+
+    node_type = WordField(NODE_TYPES)
+    template_id = TextField(max_length=ID_LIMIT)
+    name = name_field()
+    position = PositionInput(required=False, default=lambda: {"x": 0.0, "y": 0.0})
+    env_vars = EnvVarInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
+    volume_mounts = NodeVolumeMountInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
+    resources = ResourceRequirementsInput(required=False, allow_null=True, default=None)
+    timeout_seconds = WholeNumberField(required=False, allow_null=True, default=None, min_value=1)
+    create_service = FlagField(required=False, allow_null=True, default=None)
+    service_name = service_name_field()
+    service_ports = ServicePortInput(many=True, required=False, allow_null=True, default=None, max_length=LIST_LIMIT)
+    service_type = WordField(ServiceType, required=False, allow_null=True, default=None)
+    create_ingress = FlagField(required=False, allow_null=True, default=None)
+    ingress_type = WordField(INGRESS_TYPES, required=False, allow_null=True, default=None)
+    ingress_host = TextField(required=False, allow_null=True, default=None, max_length=253)
+    ingress_ip = TextField(required=False, allow_null=True, default=None, max_length=64)
+    input_env_vars = SourcedEnvVarInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
+    input_volume_mounts = SourcedVolumeMountInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
+
+
+class NodeChangesInput(NodeInput):
+    """Changes of a node: any subset of the fields (D.5)."""
+
+    all_optional = True
+    refuses_ids = False
+
+
+class DraftNodeInput(NodeInput):
+    """A node inside the creation of an instance: `ref` names it for edges of the same request (F.3)."""
+
+    ref = TextField(required=False, allow_null=True, default=None, max_length=ID_LIMIT)
+
+    def check_items(self, items: list[dict[str, Any]]) -> None:
+        seen: set[str] = set()
+        errors: dict[str, Any] = {}
+        for index, ref in enumerate(item["ref"] for item in items):
+            if ref is not None and ref in seen:
+                errors[str(index)] = {"ref": [f"{ref} is the ref of another node of this request"]}
+            seen.add(ref)
+        if errors:
+            raise serializers.ValidationError(errors)
+
+
+class EdgeInput(Input):
+    """Edge of the contract (C.9)."""
+
+    edge_id = TextField(max_length=EDGE_ID_LIMIT)
+    source = TextField(max_length=ID_LIMIT)
+    target = TextField(max_length=ID_LIMIT)
+    shared_pvc = _pvc_field()
+
+
+class EdgeActionInput(Input):
+    """One change of one edge (D.6). What an action needs is checked with it."""
+
+    action = WordField(EDGE_ACTIONS)
+    edge_id = TextField(max_length=EDGE_ID_LIMIT)
+    source = TextField(required=False, max_length=ID_LIMIT)
+    target = TextField(required=False, max_length=ID_LIMIT)
+    shared_pvc = TextField(required=False, allow_null=True, max_length=PVC_LIMIT)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["action"] == "add":
+            missing = [end for end in ("source", "target") if end not in attrs]
+            if missing:
+                raise serializers.ValidationError({end: ["is required to add an edge"] for end in missing})
+        return attrs
+
+
+class InstanceInput(Input):
+    """A new instance (C.6, D.4)."""
+
+    refuses_ids = True
+
+    name = name_field()
+    description = TextField(required=False, allow_null=True, default=None, multiline=True)
+    project_id = TextField(validators=[checked(_project_id_problem)])
+    run_mode = WordField(RunMode, required=False, default=RunMode.ONCE.value)
+    trigger_type = WordField(TriggerType, required=False, default=TriggerType.MANUAL.value)
+    trigger_enabled = FlagField(required=False, default=False)
+    nodes = DraftNodeInput(many=True, required=False, default=list, max_length=MAX_NODES)
+    edges = EdgeInput(many=True, required=False, default=list, max_length=MAX_EDGES)
+
+
+class InstanceChangesInput(Input):
+    """Changes of an instance (D.4)."""
+
+    all_optional = True
+
+    name = name_field()
+    description = TextField(required=False, allow_null=True, multiline=True)
+    trigger_enabled = FlagField()
+    is_active = FlagField()
+    edges = EdgeInput(many=True, max_length=MAX_EDGES)
+
+
+class InitializeInput(Input):
+    """The optional body of initialize (E.3)."""
+
+    force = FlagField(required=False, default=False)
