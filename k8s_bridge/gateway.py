@@ -215,8 +215,8 @@ class Gateway:
         """What the newest pod of workload `app` has written, a running pod first (H.5). Two requests.
 
         `container` is a name in the template's or in the pod's form; None means the first one. Raises NotFound when
-        there is no pod or no such container, and Rejected, with the server's words, when the container has not written
-        anything yet.
+        there is no pod, no such container or no log any more, and Rejected, with the server's words, when the container
+        has not written anything yet.
         """
         wanted = names.workload_selector(self.installation, app)
         pod = pod_for_logs(self._list(POD, namespace, wanted))
@@ -234,6 +234,9 @@ class Gateway:
         }
         pod_name = pod["metadata"]["name"]
         text = self.client.read_text(object_path(POD, namespace, pod_name, "log"), query=query)
+        # The node answers 200 with this sentence when the container is gone and its log with it.
+        if text.startswith("unable to retrieve container logs for ") and "\n" not in text:
+            raise NotFound(f"The log of container {name} of pod {pod_name} is gone: {text}", status=404)
         return PodLogs(pod_name=pod_name, container=name, text=text)
 
     def warning_events(self, namespace: str, name: str) -> tuple[WarningEvent, ...]:
@@ -276,9 +279,7 @@ class Gateway:
             if not token:
                 return
 
-    def _unkept(
-        self, kind: str, namespace: str, selector: str, keep: frozenset[int], newest: int | None
-    ) -> list[Json]:
+    def _unkept(self, kind: str, namespace: str, selector: str, keep: frozenset[int], newest: int | None) -> list[Json]:
         owned = [(item, names.owner_of(item)) for item in self._list(kind, namespace, selector)]
         return [
             item

@@ -165,7 +165,9 @@ def _port_name(name: str) -> str:
 
 
 def _unique(names: Iterable[str], wanted: Sequence[str], limit: int) -> tuple[str, ...]:
-    """`wanted` with a number added where it clashes. Names that needed no change keep their form: they are placed first."""
+    """`wanted` with a number added where it clashes. Names that needed no change are placed first: they keep their
+    form.
+    """
     made: dict[int, str] = {}
     taken: set[str] = set()
     for position, name in enumerate(names):

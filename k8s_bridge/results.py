@@ -34,8 +34,8 @@ class NameHolder:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What is still there after a deletion, objects that are going included. `names` are "Kind/name", sorted; `going` are the
-    pods among them that were told to end and only use their grace period up.
+    """What is still there after a deletion, objects that are going included. `names` are "Kind/name", sorted; `going`
+    are the pods among them that were told to end and only use their grace period up.
     """
 
     count: int

@@ -17,4 +17,8 @@ class SecFlowConfig(AppConfig):
         from secflow.celery import app
 
         app.set_default()
-        from secflow import checks  # noqa: F401  registers itself
+        # The checks register themselves; the Celery app becomes the one that every process sends with.
+        from secflow import celery, checks  # noqa: F401
+        from secflow.runtime import heartbeat
+
+        heartbeat.connect_to_celery()

@@ -114,7 +114,9 @@ class NodeFactory(DjangoModelFactory[Any]):
     instance = factory.SubFactory(InstanceFactory)
     node_type = "job"
     template_id = factory.LazyAttribute(
-        lambda row: (AppTemplateFactory if row.node_type == "app" else JobTemplateFactory)(
-            project_id=row.instance.project_id
-        ).id
+        lambda row: (
+            (AppTemplateFactory if row.node_type == "app" else JobTemplateFactory)(
+                project_id=row.instance.project_id
+            ).id
+        )
     )

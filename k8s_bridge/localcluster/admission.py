@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from k8s_bridge.localcluster import defaulting, schema
+from k8s_bridge.localcluster import defaulting, limits, schema
 from k8s_bridge.localcluster.calls import Target
 from k8s_bridge.localcluster.errors import StoreError, bad_request, forbidden
 from k8s_bridge.localcluster.resources import Resource
@@ -32,7 +32,7 @@ def admit_new(target: Target, body: Any, field_validation: str) -> tuple[Object,
     filled["metadata"]["uid"] = _SOME_UID
     defaulting.fill(resource.kind, filled)
     validate(resource.kind, filled, missing)
-    return obj, warnings
+    return obj, warnings + limits.ignored(resource.kind, filled)
 
 
 def admit_change(target: Target, old: Object, body: Any, field_validation: str) -> tuple[Object, list[str]]:
@@ -55,7 +55,7 @@ def admit_change(target: Target, old: Object, body: Any, field_validation: str) 
     defaulting.fill(resource.kind, new)
     validate(resource.kind, new, missing)
     validate_change(resource.kind, old, new)
-    return new, warnings
+    return new, warnings + limits.ignored(resource.kind, new)
 
 
 def check_deletable(resource: Resource, name: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from k8s_bridge.localcluster import field_errors as rules
-from k8s_bridge.localcluster import quantities
+from k8s_bridge.localcluster import limits, quantities
 from k8s_bridge.localcluster.field_errors import FieldErrors
 from k8s_bridge.localcluster.podspec_validation import PROTOCOLS, check_pod_spec, check_quantity
 from k8s_bridge.localcluster.resources import BY_KIND
@@ -41,6 +41,7 @@ def validate(kind: str, obj: Object, missing: Iterable[str] = ()) -> None:
     # The checks below read required fields, so they wait until those are there.
     if not errors.causes and kind in _CHECKS:
         _CHECKS[kind](errors, obj)
+        limits.refuse(errors, kind, obj)
     errors.raise_for(BY_KIND[kind], obj["metadata"].get("name", ""))
 
 

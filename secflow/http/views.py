@@ -17,6 +17,8 @@ class ApiView(APIView):
     """A view with a bearer token. `self.actor` is the caller; errors become envelopes (`secflow.http.errors`)."""
 
     request: Request
+    # No OPTIONS: preflights are answered by the middleware, and the routes are in the OpenAPI document.
+    http_method_names = ("get", "head", "post", "put", "delete")
 
     @property
     def actor(self) -> Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ def run(options: Options) -> int:
     Returns 0 for a good end, 1 when the example failed, 2 when something prevents the start (one sentence says what), 130
     when it was interrupted before.
     """
+    os.umask(0o077)
     given = environment.process_environment()
     console = standard_console(given, plain=options.plain)
     try:

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import redis
+from celery import signals
 from django.conf import settings
 
 ROLES = ("worker", "beat", "watcher")
@@ -85,3 +86,17 @@ def _key(role: str) -> str:
 @cache
 def _client(redis_url: str) -> redis.Redis:
     return redis.Redis.from_url(redis_url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+
+
+def connect_to_celery() -> None:
+    """Give every Celery worker and beat of this process's future a heartbeat, from the moment it serves."""
+    signals.worker_ready.connect(_start_worker, weak=False)
+    signals.beat_init.connect(_start_beat, weak=False)
+
+
+def _start_worker(**_: Any) -> None:
+    start("worker")
+
+
+def _start_beat(**_: Any) -> None:
+    start("beat")

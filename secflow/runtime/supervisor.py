@@ -143,7 +143,7 @@ class Supervisor:
         write_pids(self._pids, [p.popen.pid for p in self._processes.values() if p.is_alive and p.popen is not None])
 
     def _check_ready(self, process: Process) -> bool:
-        service, now = process.service, time.monotonic()
+        service = process.service
         if process.popen is None or (process.is_ready and service.once):
             return process.is_ready
         code = process.popen.poll()
@@ -156,10 +156,11 @@ class Supervisor:
             process.is_ready = code == 0
         else:
             process.is_ready = service.ready()
+        took = time.monotonic() - process.started_at
         if process.is_ready:
             if not service.quiet:
-                self._console.done(service.name, service.said, now - process.started_at)
-        elif now - process.started_at > service.patience:
+                self._console.done(service.name, service.said, took)
+        elif took > service.patience:
             raise StandError(
                 f"{service.name} was not ready within {service.patience:.0f} seconds; its last lines:\n{_tail(process)}"
             )

@@ -24,8 +24,8 @@ GOOD: dict[str, Any] = {
             "input_env_vars": [{"name": "B"}],
             "input_volume_mounts": [{"mount_path": "/i"}],
             "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}},
-            "liveness_probe": HTTP,
-            "readiness_probe": HTTP,
+            "liveness_probe": dict(HTTP),
+            "readiness_probe": dict(HTTP),
         }
     ],
     "service_ports": [{"name": "http", "port": 80, "target_port": 80}],
@@ -157,7 +157,10 @@ def test_items_that_must_differ_are_compared(member: Api, path: str, items: list
 
 
 def test_one_port_may_serve_two_protocols(member: Api) -> None:
-    ports = [{"name": "a", "port": 53, "target_port": 53}, {"name": "b", "port": 53, "target_port": 53, "protocol": "UDP"}]
+    ports = [
+        {"name": "a", "port": 53, "target_port": 53},
+        {"name": "b", "port": 53, "target_port": 53, "protocol": "UDP"},
+    ]
 
     assert len(member.send("POST", "/app-templates", GOOD | {"service_ports": ports}, status=201)["service_ports"]) == 2
 

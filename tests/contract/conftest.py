@@ -57,11 +57,11 @@ class Stage:
         matches = (
             seen
             for seen in self.look(kind)
-            if (seen.name == name or kind == "Pod" and seen.name.startswith(f"{name}-")) and seen.phase in wanted
+            if (seen.name == name or (kind == "Pod" and seen.name.startswith(f"{name}-"))) and seen.phase in wanted
         )
         return next(matches, None)
 
-    def wait_for(self, look: Callable[[], Found | None | bool], what: str, *, seconds: float = PATIENCE) -> Found:
+    def wait_for(self, look: Callable[[], Found | bool | None], what: str, *, seconds: float = PATIENCE) -> Found:
         give_up = time.monotonic() + seconds
         while True:
             found = look()

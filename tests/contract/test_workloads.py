@@ -221,8 +221,8 @@ def test_cleaning_up_leaves_nothing_but_the_kept_attempts(stage: Stage) -> None:
     stage.gateway.ensure_workload(stage.job(STAY, name="wf-b"), stage.owner(node="b", attempt=2))
     stage.gateway.ensure_workload(stage.job(STAY, name="wf-c"), stage.owner(instance="two", node="c", attempt=3))
     stage.run(stage.job("true", name="wf-d"), stage.owner(node="d", attempt=4))
-    for name in ("wf-app", "wf-b", "wf-c"):
-        stage.wait_for(lambda name=name: stage.phase("Pod", name, "running"), f"the pod of {name}")
+    started = {"wf-app", "wf-b", "wf-c"}
+    stage.wait_for(lambda: all(stage.phase("Pod", name, "running") for name in started), "the pods")
 
     stage.clear(stage.owner(), keep=frozenset({1}))
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,7 +30,9 @@ KUBECTL = Path(__file__).resolve().parents[2] / ".venv/bin/kubectl"
 class Api:
     """A running server: `call` runs a function on its loop, `send` is a raw request, `kubectl` the real program."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store, identity: Identity, port: int, home: Path) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, store: Store, identity: Identity, port: int, home: Path
+    ) -> None:
         self.loop = loop
         self.store = store
         self.identity = identity
@@ -91,9 +94,6 @@ def running_api(home: Path, logs: LogSource | None = None) -> Iterator[Api]:
     async def stop() -> None:
         await server.stop()
         store.close()
-        # The loop must live until the last TLS connection has said goodbye.
-        while any(known.laddr.port == port for known in psutil.Process().net_connections("tcp")):
-            await asyncio.sleep(0.01)
 
     store, identity, server, port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     api = Api(loop, store, identity, port, home)
@@ -102,6 +102,11 @@ def running_api(home: Path, logs: LogSource | None = None) -> Iterator[Api]:
     finally:
         api.session.close()
         asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+        # The loop must live until the last TLS connection has said goodbye.
+        end = time.monotonic() + 10
+        while any(known.laddr.port == port for known in psutil.Process().net_connections("tcp")):
+            assert time.monotonic() < end, "the server has left connections open"
+            time.sleep(0.01)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
         loop.close()

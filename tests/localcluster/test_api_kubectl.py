@@ -63,7 +63,9 @@ def test_apply_names_what_is_wrong(api: Api) -> None:
 
 
 def test_get_prints_the_columns_of_every_kind(api: Api) -> None:
-    api.kubectl("create", "-f", "-", stdin=_manifest(pod("p"), job("j"), deployment("web"), SERVICE, config_map("c", a="1")))
+    api.kubectl(
+        "create", "-f", "-", stdin=_manifest(pod("p"), job("j"), deployment("web"), SERVICE, config_map("c", a="1"))
+    )
 
     together = api.kubectl("get", "pods,jobs,deployments,services,cm", "-A")
     wide = api.kubectl("get", "all", "-o", "wide")

@@ -46,7 +46,11 @@ def test_merge_patch(target: Any, patch: Any, result: Any) -> None:
             {"containers": [{"name": "b", "image": "2"}, {"name": "a", "image": "1"}]},
         ),
         ({"command": ["a", "b"]}, {"command": ["c"]}, {"command": ["c"]}),
-        ({"strategy": {"type": "A", "x": 1}}, {"strategy": {"$retainKeys": ["type"], "type": "B"}}, {"strategy": {"type": "B"}}),
+        (
+            {"strategy": {"type": "A", "x": 1}},
+            {"strategy": {"$retainKeys": ["type"], "type": "B"}},
+            {"strategy": {"type": "B"}},
+        ),
         ({"finalizers": ["a"]}, {"finalizers": ["b", "a"]}, {"finalizers": ["a", "b"]}),
         ({"finalizers": ["a", "b"]}, {"$deleteFromPrimitiveList/finalizers": ["a"]}, {"finalizers": ["b"]}),
         ({"m": {"a": 1}}, {"m": {"$patch": "replace", "b": 2}}, {"m": {"b": 2}}),

@@ -164,7 +164,10 @@ def test_owners_are_indexed_through_change_and_removal() -> None:
     store.create("Pod", {**pod("a"), "metadata": {"name": "a", "ownerReferences": [reference]}})
     owned = {"name": "c", "ownerReferences": [reference]}
     made = clone(store.create("ConfigMap", {**config_map("c"), "metadata": owned}))
-    assert [(obj["kind"], obj["metadata"]["name"]) for obj in store.owned_by("u1")] == [("ConfigMap", "c"), ("Pod", "a")]
+    assert [(obj["kind"], obj["metadata"]["name"]) for obj in store.owned_by("u1")] == [
+        ("ConfigMap", "c"),
+        ("Pod", "a"),
+    ]
 
     made["metadata"]["ownerReferences"] = [{**reference, "uid": "u2"}]
     store.update("ConfigMap", made)
@@ -218,8 +221,7 @@ async def test_an_iterated_watch_ends_when_the_store_closes() -> None:
     seen = []
 
     async def follow() -> None:
-        async for event in store.watch("ConfigMap", None):
-            seen.append(event.type)
+        seen.extend([event.type async for event in store.watch("ConfigMap", None)])
 
     task = asyncio.create_task(follow())
     await asyncio.sleep(0)

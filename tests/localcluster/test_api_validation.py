@@ -60,7 +60,9 @@ MAIN = "spec.template.spec.containers.0"
 ONE = "spec.containers.0"
 
 
-@pytest.mark.parametrize("body", [job("a"), pod("a"), deployment("a"), config_map("a"), SERVICE, CLAIM, EVENT, SECRET, NAMESPACE])
+@pytest.mark.parametrize(
+    "body", [job("a"), pod("a"), deployment("a"), config_map("a"), SERVICE, CLAIM, EVENT, SECRET, NAMESPACE]
+)
 def test_the_plain_objects_are_accepted_and_filling_them_twice_changes_nothing(body: dict[str, Any]) -> None:
     obj, warnings = admit_new(_target(body), body, "Strict")
     store = Store(None)
@@ -88,40 +90,93 @@ def test_the_plain_objects_are_accepted_and_filling_them_twice_changes_nothing(b
         (_at(pod("a"), f"{ONE}.image", None), "spec.containers[0].image", "FieldValueRequired"),
         (_at(pod("a"), f"{ONE}.name", None), "spec.containers[0].name", "FieldValueRequired"),
         (_at(pod("a"), f"{ONE}.name", "A"), "spec.containers[0].name", "FieldValueInvalid"),
-        (_at(pod("a"), "spec.containers", pod("a")["spec"]["containers"] * 2), "spec.containers[1].name", "FieldValueDuplicate"),
+        (
+            _at(pod("a"), "spec.containers", pod("a")["spec"]["containers"] * 2),
+            "spec.containers[1].name",
+            "FieldValueDuplicate",
+        ),
         (_at(pod("a"), "spec.restartPolicy", "Maybe"), "spec.restartPolicy", "FieldValueNotSupported"),
         (pod("a", imagePullPolicy="Often"), "spec.containers[0].imagePullPolicy", "FieldValueNotSupported"),
         (pod("a", ports=[{"containerPort": 0}]), "spec.containers[0].ports[0].containerPort", "FieldValueInvalid"),
-        (pod("a", ports=[{"containerPort": 1, "name": "Bad"}]), "spec.containers[0].ports[0].name", "FieldValueInvalid"),
+        (
+            pod("a", ports=[{"containerPort": 1, "name": "Bad"}]),
+            "spec.containers[0].ports[0].name",
+            "FieldValueInvalid",
+        ),
         (pod("a", env=[{"value": "x"}]), "spec.containers[0].env[0].name", "FieldValueRequired"),
         (pod("a", env=[{"name": "A", "valueFrom": {}}]), "spec.containers[0].env[0].valueFrom", "FieldValueInvalid"),
-        (pod("a", volumeMounts=[{"name": "v", "mountPath": "/d"}]), "spec.containers[0].volumeMounts[0].name", "FieldValueNotFound"),
-        (pod("a", resources={"requests": {"cpu": "-1"}}), "spec.containers[0].resources.requests[cpu]", "FieldValueInvalid"),
-        (pod("a", resources={"limits": {"cpu": "1"}, "requests": {"cpu": "1500m"}}), "spec.containers[0].resources.requests", "FieldValueInvalid"),
+        (
+            pod("a", volumeMounts=[{"name": "v", "mountPath": "/d"}]),
+            "spec.containers[0].volumeMounts[0].name",
+            "FieldValueNotFound",
+        ),
+        (
+            pod("a", resources={"requests": {"cpu": "-1"}}),
+            "spec.containers[0].resources.requests[cpu]",
+            "FieldValueInvalid",
+        ),
+        (
+            pod("a", resources={"limits": {"cpu": "1"}, "requests": {"cpu": "1500m"}}),
+            "spec.containers[0].resources.requests",
+            "FieldValueInvalid",
+        ),
         (pod("a", livenessProbe={}), "spec.containers[0].livenessProbe", "FieldValueRequired"),
         (pod("a", livenessProbe={"exec": {}}), "spec.containers[0].livenessProbe.exec.command", "FieldValueRequired"),
-        (pod("a", readinessProbe={"tcpSocket": {"port": 70000}}), "spec.containers[0].readinessProbe.tcpSocket.port", "FieldValueInvalid"),
-        (pod("a", livenessProbe={"tcpSocket": {"port": 1}, "successThreshold": 2}), "spec.containers[0].livenessProbe.successThreshold", "FieldValueInvalid"),
-        (_at(job("a"), "spec.template.spec.restartPolicy", None), "spec.template.spec.restartPolicy", "FieldValueRequired"),
+        (
+            pod("a", readinessProbe={"tcpSocket": {"port": 70000}}),
+            "spec.containers[0].readinessProbe.tcpSocket.port",
+            "FieldValueInvalid",
+        ),
+        (
+            pod("a", livenessProbe={"tcpSocket": {"port": 1}, "successThreshold": 2}),
+            "spec.containers[0].livenessProbe.successThreshold",
+            "FieldValueInvalid",
+        ),
+        (
+            _at(job("a"), "spec.template.spec.restartPolicy", None),
+            "spec.template.spec.restartPolicy",
+            "FieldValueRequired",
+        ),
         (_at(job("a"), "spec.template", None), "spec.template", "FieldValueRequired"),
         (job("a", backoffLimit=-1), "spec.backoffLimit", "FieldValueInvalid"),
         (job("a", completionMode="Odd"), "spec.completionMode", "FieldValueNotSupported"),
         (_at(job("a"), f"{MAIN}.image", ""), "spec.template.spec.containers[0].image", "FieldValueRequired"),
         (_at(deployment("a"), "spec.selector", None), "spec.selector", "FieldValueRequired"),
         (_at(deployment("a"), "spec.selector", {}), "spec.selector", "FieldValueInvalid"),
-        (_at(deployment("a"), "spec.selector.matchLabels", {"app": "b"}), "spec.template.metadata.labels", "FieldValueInvalid"),
-        (_at(deployment("a"), "spec.template.spec.restartPolicy", "Never"), "spec.template.spec.restartPolicy", "FieldValueNotSupported"),
-        (deployment("a", strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}), "spec.strategy.rollingUpdate", "FieldValueForbidden"),
+        (
+            _at(deployment("a"), "spec.selector.matchLabels", {"app": "b"}),
+            "spec.template.metadata.labels",
+            "FieldValueInvalid",
+        ),
+        (
+            _at(deployment("a"), "spec.template.spec.restartPolicy", "Never"),
+            "spec.template.spec.restartPolicy",
+            "FieldValueNotSupported",
+        ),
+        (
+            deployment("a", strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
+            "spec.strategy.rollingUpdate",
+            "FieldValueForbidden",
+        ),
         (deployment("a", replicas=-1), "spec.replicas", "FieldValueInvalid"),
         (_at(SERVICE, "spec.ports", []), "spec.ports", "FieldValueRequired"),
-        (_at(SERVICE, "spec.ports", [{"port": 1}, {"port": 2, "name": "b"}]), "spec.ports[0].name", "FieldValueRequired"),
+        (
+            _at(SERVICE, "spec.ports", [{"port": 1}, {"port": 2, "name": "b"}]),
+            "spec.ports[0].name",
+            "FieldValueRequired",
+        ),
         (_at(SERVICE, "spec.type", "Odd"), "spec.type", "FieldValueNotSupported"),
         (_at(CLAIM, "spec.accessModes", []), "spec.accessModes", "FieldValueRequired"),
         (_at(CLAIM, "spec.resources", None), "spec.resources[storage]", "FieldValueRequired"),
+        (job("a", completions=3), "spec.completions", "FieldValueForbidden"),
+        (job("a", parallelism=0), "spec.parallelism", "FieldValueForbidden"),
+        (job("a", completionMode="Indexed"), "spec.completionMode", "FieldValueForbidden"),
+        (job("a", podFailurePolicy={"rules": []}), "spec.podFailurePolicy", "FieldValueForbidden"),
+        (pod("a", livenessProbe={"grpc": {"port": 1}}), "spec.containers[0].livenessProbe.grpc", "FieldValueForbidden"),
         (_at(config_map("a"), "data", {"a/b": "c"}), "data[a/b]", "FieldValueInvalid"),
         (_at(EVENT, "involvedObject.namespace", "other"), "involvedObject.namespace", "FieldValueInvalid"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named_by_field(body: dict[str, Any], field: str, reason: str) -> None:
     error = _refused(body)
 
@@ -147,7 +202,10 @@ def test_all_causes_come_at_once_in_the_words_of_kubernetes() -> None:
     ("body", "words"),
     [
         (_at(pod("a"), "spec.containers", {}), "spec.containers: expected a list, got an object"),
-        (pod("a", env=[{"name": "A", "value": 1}]), "spec.containers[0].env[0].value: expected a string, got an integer"),
+        (
+            pod("a", env=[{"name": "A", "value": 1}]),
+            "spec.containers[0].env[0].value: expected a string, got an integer",
+        ),
         (_at(deployment("a"), "spec.replicas", "2"), "spec.replicas: expected an integer, got a string"),
         (_at(deployment("a"), "spec.replicas", True), "spec.replicas: expected an integer, got a boolean"),
         (_at(SECRET, "data", {"a": "!"}), "data[a]: not valid base64 data"),
@@ -178,6 +236,20 @@ def test_unknown_fields_are_dropped_with_a_warning_or_refused() -> None:
     assert error.value.message.endswith('strict decoding error: unknown field "spec.containers[0].comand"')
 
 
+def test_fields_without_effect_are_told() -> None:
+    body = _at(deployment("a"), f"{MAIN}.lifecycle", {"preStop": {"exec": {"command": ["x"]}}})
+    body = _at(body, "spec.template.spec.nodeSelector", {"a": "b"})
+
+    obj, warnings = admit_new(_target(body), body, "")
+    stored = Store(None).create("Deployment", obj)
+
+    assert warnings == [
+        "spec.template.spec.nodeSelector has no effect in the local cluster",
+        "spec.template.spec.containers[0].lifecycle has no effect in the local cluster",
+    ]
+    assert admit_change(_target(body), stored, stored, "")[1] == warnings
+
+
 def test_a_pod_gets_the_defaults_of_kubernetes() -> None:
     body = pod(
         "a",
@@ -192,7 +264,10 @@ def test_a_pod_gets_the_defaults_of_kubernetes() -> None:
     container = stored["spec"]["containers"][0]
     assert container["imagePullPolicy"] == "IfNotPresent"
     assert container["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
-    assert container["resources"] == {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}
+    assert container["resources"] == {
+        "limits": {"cpu": "1", "memory": "1Gi"},
+        "requests": {"cpu": "1", "memory": "1Gi"},
+    }
     assert container["readinessProbe"] == {
         "httpGet": {"port": 80, "path": "/", "scheme": "HTTP"},
         "timeoutSeconds": 1,
@@ -211,7 +286,13 @@ def test_a_pod_gets_the_defaults_of_kubernetes() -> None:
 
 @pytest.mark.parametrize(
     ("image", "policy"),
-    [("a", "Always"), ("a:latest", "Always"), ("a:1", "IfNotPresent"), ("host:5000/a", "Always"), ("a@sha256:0", "IfNotPresent")],
+    [
+        ("a", "Always"),
+        ("a:latest", "Always"),
+        ("a:1", "IfNotPresent"),
+        ("host:5000/a", "Always"),
+        ("a@sha256:0", "IfNotPresent"),
+    ],
 )
 def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:
     stored = Store(None).create("Pod", pod("a", image=image))
@@ -223,7 +304,7 @@ def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:
     ("body", "path", "value", "field"),
     [
         (job("a"), f"{MAIN}.image", "other", "spec.template"),
-        (job("a"), "spec.completions", 2, "spec.completions"),
+        (job("a"), "spec.completions", None, "spec.completions"),
         (deployment("a"), "spec.selector.matchLabels", {"app": "a", "x": "y"}, None),
         (pod("a"), f"{ONE}.command", ["x"], "spec"),
         (CLAIM, "spec.accessModes", ["ReadOnlyMany"], "spec"),

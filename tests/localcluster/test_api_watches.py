@@ -86,7 +86,9 @@ def test_a_selector_turns_changes_into_coming_and_going(api: Api) -> None:
 
 
 def test_a_watch_sees_only_its_namespace_and_name(api: Api) -> None:
-    start = api.send("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}}).json()["metadata"]["resourceVersion"]
+    start = api.send("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}}).json()["metadata"][
+        "resourceVersion"
+    ]
     api.send("POST", "/api/v1/namespaces/other/configmaps", config_map("a"))
     api.send("POST", MAPS, config_map("b"))
     api.send("POST", MAPS, config_map("a"))

@@ -473,6 +473,18 @@ def test_no_pod_means_no_logs(cluster: ScriptedCluster, gateway: Gateway) -> Non
         gateway.pod_logs("secflow-p1", "a")
 
 
+def test_a_log_that_the_node_lost_is_not_taken_for_text(
+    cluster: ScriptedCluster, gateway: Gateway, owner: Owner
+) -> None:
+    pod = owned("a.1", "p1", owner) | {"spec": {"containers": [{"name": "main"}]}, "status": {"phase": "Failed"}}
+    cluster.script(f"GET {PODS}", listing(pod))
+    said = b"unable to retrieve container logs for containerd://465492"
+    cluster.script(f"GET {PODS}/a.1/log", lambda call: call.answer(200, said))
+
+    with pytest.raises(errors.NotFound, match="is gone"):
+        gateway.pod_logs("secflow-p1", "a")
+
+
 def test_warnings_come_oldest_first(cluster: ScriptedCluster, gateway: Gateway) -> None:
     def event(at: str | None, reason: str, **more: Any) -> Json:
         return {

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -214,7 +215,7 @@ def test_pauses_grow_while_the_trouble_lasts(cluster: ScriptedCluster) -> None:
         sink.take(2)
         restarts = watcher.restarts
 
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(times)]
     assert [pause >= wanted for pause, wanted in zip(pauses, [0.02, 0.04, 0.08, 0.16, 0.16], strict=True)] == [True] * 5
     assert pauses[-1] < 0.32
     assert restarts == {"Job": 6}

@@ -34,7 +34,9 @@ def test_quantity_is_its_amount_in_base_units(text: str, amount: str) -> None:
     assert specs.quantity(text) == Decimal(amount)
 
 
-@pytest.mark.parametrize("text", ["", " 1", "1 ", "1mb", "0x10", "1,5", "NaN", "Infinity", "1e999", "٣", "1Mi5", "9" * 41])
+@pytest.mark.parametrize(
+    "text", ["", " 1", "1 ", "1mb", "0x10", "1,5", "NaN", "Infinity", "1e999", "٣", "1Mi5", "9" * 41]
+)
 def test_anything_else_is_no_quantity(text: str) -> None:
     assert specs.quantity(text) is None
 
@@ -62,7 +64,11 @@ def test_every_text_gets_an_answer(text: str) -> None:
         ({"cpu": "-1"}, None, [("requests", "cpu", "must not be negative")]),
         (None, {"cpu": "1e99"}, [("limits", "cpu", "is more than a cluster can count")]),
         (None, {"example.com/gpu": "1"}, []),
-        ({"a b": "1"}, None, [("requests", "a b", "is no resource name; use cpu, memory or one such as example.com/gpu")]),
+        (
+            {"a b": "1"},
+            None,
+            [("requests", "a b", "is no resource name; use cpu, memory or one such as example.com/gpu")],
+        ),
     ],
 )
 def test_resources_a_cluster_would_refuse_are_found(

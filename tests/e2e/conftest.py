@@ -1,0 +1,33 @@
+"""One running SecFlow for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.stack import Stack, Witness, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack") / "data"
+    with running_stack(folder, kubeconfig=os.environ.get("SECFLOW_TEST_KUBECONFIG")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def installation(stack: Stack) -> str:
+    """The id that every object of this stack carries."""
+    with psycopg.connect(stack.database_url) as connection:
+        row = connection.execute("SELECT uid FROM secflow_platform_workflow_installation").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+@pytest.fixture
+def witness(stack: Stack, installation: str) -> Iterator[Witness]:
+    with Witness(stack.kubeconfig, installation=installation) as watching:
+        yield watching
