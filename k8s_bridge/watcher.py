@@ -179,7 +179,7 @@ class _KindWatcher:
         while not self._stop.is_set():
             try:
                 self._follow()
-            except Exception as err:
+            except Exception as err:  # noqa: BLE001
                 # Not only ClusterErrors: a sink that fails has missed something, and a new snapshot cures that too.
                 if self._stop.is_set():
                     return

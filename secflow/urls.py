@@ -28,6 +28,8 @@ urlpatterns = [
     path("api/token/blacklist/", TokenBlacklistView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path(
+        "api/redoc/", SpectacularRedocView.as_view(url_name="schema", template_name="secflow/redoc.html"), name="redoc"
+    ),
     path("admin/", admin.site.urls),
 ]

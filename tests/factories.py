@@ -104,7 +104,9 @@ class InstanceFactory(DjangoModelFactory[Any]):
 
 
 class NodeFactory(DjangoModelFactory[Any]):
-    """A job node of a new draft, with a template of its own; give `instance`, `node_type` and `template_id` for another."""
+    """A job node of a new draft, with a template of its own; give `instance`, `node_type` and `template_id` for
+    another.
+    """
 
     class Meta:
         model = WorkflowNode

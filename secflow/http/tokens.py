@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import AbstractUser
 from django.db import transaction
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,10 +54,6 @@ class TokenPairOutput(serializers.Serializer[Any]):
 
     access = serializers.CharField()
     refresh = serializers.CharField()
-
-
-class EmptyOutput(serializers.Serializer[Any]):
-    """An empty object."""
 
 
 class TokenView(PublicView):
@@ -120,7 +117,7 @@ class TokenVerifyView(TokenView):
         tag=TAG,
         operation_id="verify_token",
         request=VerifyInput,
-        answer=EmptyOutput,
+        answer=OpenApiTypes.OBJECT,
         errors=(401, 404),
         public=True,
         example={},
@@ -143,7 +140,7 @@ class TokenBlacklistView(TokenView):
         tag=TAG,
         operation_id="blacklist_token",
         request=RefreshInput,
-        answer=EmptyOutput,
+        answer=OpenApiTypes.OBJECT,
         errors=(401, 404),
         public=True,
         example={},

@@ -13,6 +13,7 @@ import psycopg
 import redis
 
 from secflow.runtime import heartbeat
+from secflow.runtime.errors import StandError
 from secflow.runtime.parts import READY_PATH, answers
 from secflow.settings import environment
 from secflow.settings.variables import SecFlowSettings
@@ -137,7 +138,7 @@ def check_broker(found: SecFlowSettings) -> Iterable[Finding]:
             info = client.info()
     except (redis.RedisError, OSError) as err:
         yield Finding(
-            "broker", "fail", f"Redis does not answer: {err}", "Correct REDIS_URL; runs go on when it is back."
+            "broker", "fail", f"Redis does not answer: {str(err).rstrip('.')}", "Correct REDIS_URL; runs go on when it is back."
         )
         return
     name = "Valkey" if "valkey_version" in info else "Redis"
@@ -212,6 +213,14 @@ def check_folder(found: SecFlowSettings) -> Iterable[Finding]:
         yield Finding("data folder", "fail", "others may read it", f"chmod go-rw {names}")
     else:
         yield Finding("data folder", "ok", f"{root} is private")
+
+
+def demand(checks: Iterable[Check], found: SecFlowSettings) -> None:
+    """Raise StandError with the first failure of `checks`."""
+    for check in checks:
+        for finding in check(found):
+            if finding.level == "fail":
+                raise StandError(f"{finding.part}: {finding.text}. {finding.advice}".rstrip())
 
 
 def worst(findings: Iterable[Finding]) -> Level:

@@ -24,12 +24,11 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 def check_cluster(found: SecFlowSettings) -> Iterable[Finding]:
     """The cluster answers, SecFlow may do there what it must, and claims get a volume by themselves."""
-    client = ClusterClient(found.kubeconfig, read_timeout=10)
-    try:
-        yield from _reachable(client)
-    except ClusterError as err:
-        yield Finding("cluster", "fail", str(err), "Correct KUBECONFIG, or see that the cluster runs.")
+    answer = list(check_reachable(found))
+    yield from answer
+    if any(finding.level == "fail" for finding in answer):
         return
+    client = ClusterClient(found.kubeconfig, read_timeout=10)
     try:
         yield from _rights(client)
         yield from _storage(client)
@@ -39,9 +38,17 @@ def check_cluster(found: SecFlowSettings) -> Iterable[Finding]:
         client.close()
 
 
-def _reachable(client: ClusterClient) -> Iterator[Finding]:
-    version = client.request("GET", "/version")
-    yield Finding("cluster", "ok", f"Kubernetes {version.get('gitVersion', '?')} at {client.server}")
+def check_reachable(found: SecFlowSettings) -> Iterable[Finding]:
+    """The cluster answers and accepts SecFlow's credentials."""
+    client = ClusterClient(found.kubeconfig, read_timeout=10)
+    try:
+        version = client.request("GET", "/version")
+        yield Finding("cluster", "ok", f"Kubernetes {version.get('gitVersion', '?')} at {client.server}")
+    except ClusterError as err:
+        text = " ".join(str(err).split()).rstrip(".")
+        yield Finding("cluster", "fail", text, "Correct KUBECONFIG, or see that the cluster runs.")
+    finally:
+        client.close()
 
 
 def _rights(client: ClusterClient) -> Iterator[Finding]:

@@ -64,4 +64,6 @@ def _said(url: str, err: psycopg.OperationalError) -> str:
 
 
 def _one_line(err: psycopg.Error) -> str:
-    return " ".join(str(err).split()).rstrip(".")
+    """The reason without the questions that libpq adds below it."""
+    first = str(err).strip().splitlines()[0]
+    return first.rsplit(" failed: ", 1)[-1].rstrip(".")

@@ -94,7 +94,7 @@ def _own_services(layout: Layout, settings: SecFlowSettings, embedded: tuple[str
     return (
         Service(
             name="prepare",
-            command=(python, manage, "prepare", "--wait=30", f"--password-file={layout.admin_password}"),
+            command=(python, manage, "prepare", *_prepare_options(layout, embedded)),
             said="tables and admin are there",
             after=(),
             once=True,
@@ -136,6 +136,14 @@ def _own_services(layout: Layout, settings: SecFlowSettings, embedded: tuple[str
             stop_seconds=5,
         ),
     )  # fmt: skip
+
+
+def _prepare_options(layout: Layout, embedded: tuple[str, ...]) -> tuple[str, ...]:
+    """Parts that were given must answer now; embedded ones are on their way."""
+    options = [f"--password-file={layout.admin_password}", f"--wait={30 if 'postgres' in embedded else 3}"]
+    options += [] if "valkey" in embedded else ["--broker"]
+    options += [] if "cluster" in embedded else ["--cluster"]
+    return tuple(options)
 
 
 def answers(host: str, port: int, path: str, *, timeout: float = 2.0) -> bool:

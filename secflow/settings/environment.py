@@ -131,7 +131,7 @@ def _value(variable: Variable, environ: Mapping[str, str]) -> Any:
     try:
         return variable.kind.parse(raw)
     except ValueError as err:
-        shown = "(a secret, not shown)" if variable.secret else repr(raw)
+        shown = repr(masked(variable, raw))
         raise ConfigurationError(
             [f"{variable.name}={shown} is not usable: allowed is {variable.kind.allowed}."]
         ) from err

@@ -30,7 +30,9 @@ class Api(Client):
             self.extra_headers["Authorization"] = f"Bearer {token_pair(user)['access']}"
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The response; `response.json()` is its document. `body` is sent as JSON, bytes as they are, None as no body."""
+        """The response; `response.json()` is its document. `body` is sent as JSON, bytes as they are, None as no
+        body.
+        """
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.generic(
             method,
@@ -63,7 +65,9 @@ class Api(Client):
 
 @pytest.fixture(autouse=True)
 def _quick_and_fresh(settings: Any) -> Iterator[None]:
-    """Nothing slow that is not asked about: strong hashing, and the index of all static files that every client would make."""
+    """Nothing slow that is not asked about: strong hashing, and the index of all static files that every client would
+    make.
+    """
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "whitenoise" not in name]
     cache.clear()

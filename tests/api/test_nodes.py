@@ -400,9 +400,7 @@ def test_service_names_are_chosen_once_per_instance(member: Api, draft: Workflow
     member.send("POST", path, body | {"service_name": "web"}, status=201)
 
 
-def test_names_from_templates_and_generated_ones_are_taken_too(
-    member: Api, draft: WorkflowInstance, path: str
-) -> None:
+def test_names_from_templates_and_generated_ones_are_taken_too(member: Api, draft: WorkflowInstance, path: str) -> None:
     by_template = app_node(draft, template={"service_name": "web"})
     plain = app_node(draft)
     generated = f"svc-wf-{draft.pk[-8:]}-{plain.pk[-8:]}"

@@ -1,4 +1,6 @@
-"""Tokens of the platform: JWTs of another issuer and its auth service, both real servers on this machine (contract A.2)."""
+"""Tokens of the platform: JWTs of another issuer and its auth service, both real servers on this machine (contract
+A.2).
+"""
 
 from __future__ import annotations
 

@@ -126,7 +126,8 @@ def test_a_version_that_is_too_old_leads_to_a_new_snapshot(stage: Stage) -> None
     finally:
         watcher.stop()
 
-    assert isinstance(first, Snapshot) and isinstance(second, Snapshot)
+    assert isinstance(first, Snapshot)
+    assert isinstance(second, Snapshot)
     assert [change.obj["metadata"]["name"] for change in later] == ["wf-later"]
     assert watcher.restarts == {"Job": 1}
 

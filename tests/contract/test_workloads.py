@@ -51,7 +51,8 @@ def test_success_is_seen_on_the_pod_and_on_the_job(stage: Stage) -> None:
 
     assert (end.phase, end.attempt, end.node_id) == (Phase.SUCCEEDED, 1, stage.owner().node_id)
     assert pod is not None
-    assert pod.finished_at is not None and end.finished_at is not None
+    assert pod.finished_at is not None
+    assert end.finished_at is not None
     assert pod.finished_at <= end.finished_at
 
 
@@ -105,7 +106,9 @@ def test_an_app_gets_ready_and_is_reached_by_its_service_name(stage: Stage) -> N
     end = stage.run(call, stage.owner(node="b", attempt=2))
 
     assert ensured.service_name == "front"
-    assert pod is not None and pod.started_at is not None and pod.diagnosis is None
+    assert pod is not None
+    assert pod.started_at is not None
+    assert pod.diagnosis is None
     assert end.phase == Phase.SUCCEEDED
     assert stage.gateway.pod_logs(stage.namespace, call.name).text == "200\n"
     assert stage.gateway.service_owner(stage.namespace, "front") == NameHolder(False, stage.owner())
@@ -135,7 +138,8 @@ def test_the_same_launch_twice_is_one_job(stage: Stage) -> None:
     first = stage.gateway.ensure_workload(spec, stage.owner())
     second = stage.gateway.ensure_workload(spec, stage.owner())
 
-    assert first.created and not second.created
+    assert first.created
+    assert not second.created
     assert first.uid == second.uid
     assert len(stage.look("Job")) == 1
 

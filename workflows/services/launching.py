@@ -2,33 +2,39 @@
 
 A launch is claimed by a lease with a token, talks to the cluster without any lock, and is written down by a guarded UPDATE that
 only the holder of the token can win. Whoever dies in between leaves a due row; the next one finds the object by its labels.
+
+Transactions that touch more than one row of an instance hold its lock; the others never wait for a row while they hold one.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from k8s_bridge.diagnosis import Diagnosis, diagnose_error
-from k8s_bridge.errors import ClusterError, NotFound, Superseded
+from k8s_bridge.errors import ClusterError, QuotaExceeded, Unreachable
 from k8s_bridge.results import Ensured
 from k8s_bridge.specs import Owner, WorkloadSpec
-from workflows.domain.statuses import RunPurpose, WorkloadState
+from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
-from workflows.locks import lock_instance
-from workflows.models import NodeRun, Run, WorkflowNode, Workload
+from workflows.models import NodeRun, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import SYSTEM, advance
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway, installation_uid
+from workflows.services.diagnoses import as_data, clean, sentence
 from workflows.services.journal import Entry, append
 from workflows.services.moves import move_nodes
 from workflows.services.setup import settle_setup
@@ -37,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 # Longer than any call to the cluster can take: nobody may still be working on a launch whose lease is over.
 LEASE = timedelta(seconds=60)
+LATEST_CALL = 20.0  # seconds after the claim: a call that begins later could outlive the lease
+QUOTA_PAUSE = 5.0  # seconds between two tries while a quota is used up, at least
 PARALLEL = 8  # calls to the cluster at once for one message
 
 
@@ -52,6 +60,7 @@ class Claim:
     spec: WorkloadSpec
     owner: Owner
     is_setup: bool
+    claimed_at: float  # by the monotonic clock
 
 
 def launch_workloads(*, workload_ids: Sequence[int]) -> int:
@@ -68,9 +77,9 @@ def launch_workloads(*, workload_ids: Sequence[int]) -> int:
         results = list(_pool().map(_ensure, claims))
     made = [(claim, result) for claim, result in zip(claims, results, strict=True) if isinstance(result, Ensured)]
     record_launches(made)
-    for claim, result in zip(claims, results, strict=True):
-        if isinstance(result, ClusterError):
-            _put_off_or_fail(claim, result)
+    _note_failures(
+        [(claim, result) for claim, result in zip(claims, results, strict=True) if isinstance(result, ClusterError)]
+    )
     return len(made)
 
 
@@ -82,8 +91,10 @@ def _pool() -> ThreadPoolExecutor:
 def claim_launches(workload_ids: Sequence[int]) -> list[Claim]:
     """Takes the lease of every workload among these that is launching and not held; one statement.
 
-    The database's clock decides, so a worker whose own clock is wrong cannot steal a lease.
+    The database's clock decides, so a worker whose own clock is wrong cannot steal a lease. A row that somebody has locked is
+    passed over: waiting for it while holding others is how deadlocks come about, and it is due again soon.
     """
+    began = time.monotonic()
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"ids": list(workload_ids), "lease": LEASE})
         rows = cursor.fetchall()
@@ -105,6 +116,7 @@ def claim_launches(workload_ids: Sequence[int]) -> list[Claim]:
                 attempt=workload_id,
             ),
             is_setup=purpose == RunPurpose.SETUP,
+            claimed_at=began,
         )
         for workload_id, token, tries, instance_id, node_id, run_number, spec, purpose, project_id in rows
     ]
@@ -115,7 +127,10 @@ UPDATE secflow_platform_workflow_workload AS w
    SET lease_until = now() + %(lease)s, lease_token = w.lease_token + 1, tries = w.tries + 1, due_at = now() + %(lease)s
   FROM secflow_platform_workflow_node_run AS n, secflow_platform_workflow_run AS r,
        secflow_platform_workflow_workflow_instance AS i
- WHERE w.id = ANY(%(ids)s) AND w.state = 'launching' AND (w.lease_until IS NULL OR w.lease_until < now())
+ WHERE w.id IN (
+         SELECT id FROM secflow_platform_workflow_workload
+          WHERE id = ANY(%(ids)s) AND state = 'launching' AND (lease_until IS NULL OR lease_until < now())
+          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
    AND n.id = w.node_run_id AND r.id = n.run_id AND i.id = w.instance_id
 RETURNING w.id, w.lease_token, w.tries, w.instance_id, w.node_id, w.run_number, n.spec, r.purpose, i.project_id
 """
@@ -130,52 +145,52 @@ def _json(value: Any) -> dict[str, Any]:
 
 
 def _ensure(claim: Claim) -> Ensured | ClusterError:
+    if time.monotonic() - claim.claimed_at > LATEST_CALL:
+        return Unreachable("the cluster answers so slowly that the launch did not get its turn")
     try:
         return gateway().ensure_workload(claim.spec, claim.owner)
-    except NotFound:
-        # The namespace was removed since the preflight: it is made again once.
-        try:
-            gateway().ensure_namespace(claim.spec.namespace)
-            return gateway().ensure_workload(claim.spec, claim.owner)
-        except ClusterError as err:
-            return err
     except ClusterError as err:
         return err
 
 
 def record_launches(made: Sequence[tuple[Claim, Ensured]]) -> None:
     """Writes down that objects exist. What nobody wants any more by now is deleted again at once."""
-    late: list[tuple[Claim, Ensured]] = []
-    setups: set[str] = set()
-    for claim, ensured in made:
-        won = Workload.objects.filter(
-            pk=claim.workload_id, lease_token=claim.token, state=WorkloadState.LAUNCHING
-        ).update(
-            state=WorkloadState.LIVE,
-            uid=ensured.uid,
-            service_name=ensured.service_name,
-            launched_at=timezone.now(),
-            lease_until=None,
-            due_at=None,
-            error=None,
-        )
-        if not won:
-            late.append((claim, ensured))
-            continue
-        if ensured.service_name:
-            WorkflowNode.objects.filter(pk=claim.node_id).update(service_name=ensured.service_name)
-        if claim.is_setup:
-            setups.add(claim.instance_id)
+    late = [(claim, ensured) for claim, ensured in made if not _record(claim, ensured)]
     for claim, ensured in late:
         _take_back(claim, ensured)
-    for instance_id in sorted(setups):
+    for instance_id in sorted({claim.instance_id for claim, _ in made if claim.is_setup}):
         settle_setup(instance_id)
 
 
+def _record(claim: Claim, ensured: Ensured) -> bool:
+    """False when the launch is not this worker's any more. Observing may have been quicker and found it live already."""
+    mine = Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token, state__in=WANTED)
+    changes = {
+        "state": WorkloadState.LIVE,
+        "uid": ensured.uid,
+        "service_name": ensured.service_name,
+        "launched_at": Now(),
+        "lease_until": None,
+        "due_at": None,
+        "error": None,
+    }
+    if ensured.service_name is None:
+        return bool(mine.update(**changes))
+    with transaction.atomic():
+        # A stop between the two updates would leave the name of a Service that is gone on the node.
+        WorkflowInstance.objects.select_for_update().filter(pk=claim.instance_id).first()
+        won = bool(mine.update(**changes))
+        if won:
+            WorkflowNode.objects.filter(pk=claim.node_id).update(service_name=ensured.service_name)
+    return won
+
+
 def _take_back(claim: Claim, ensured: Ensured) -> None:
-    """A stop came while the object was being made: the clean-up waits for this lease, so the object goes first."""
-    state = Workload.objects.filter(pk=claim.workload_id).values_list("state", "lease_token").first()
-    if state is not None and state[0] in (WorkloadState.LIVE, WorkloadState.LAUNCHING):
+    """A stop came while the object was being made. The clean-up waits for this lease and finds what is left by its labels;
+    the object itself goes at once, so that it does as little as possible.
+    """
+    state = Workload.objects.filter(pk=claim.workload_id).values_list("state", flat=True).first()
+    if state in WANTED:
         return  # another worker holds a newer lease and finds the object by its labels
     logger.info("launch was no longer wanted", extra={"instance_id": claim.instance_id, "node_id": claim.node_id})
     try:
@@ -185,46 +200,70 @@ def _take_back(claim: Claim, ensured: Ensured) -> None:
     Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token).update(lease_until=None)
 
 
-def _put_off_or_fail(claim: Claim, err: ClusterError) -> None:
-    """Plans another try for what may heal; anything else fails the node with the reason."""
-    diagnosis = diagnose_error(err) or Diagnosis("cluster_error", "the cluster refused the object", str(err), "")
-    mine = Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token)
-    if isinstance(err, Superseded):
-        mine.update(lease_until=None)
-        return
-    if err.retryable:
-        pause = backoff(claim.tries, retry_after=err.retry_after, spread=random.random())  # noqa: S311
-        mine.update(lease_until=None, due_at=timezone.now() + pause, error=str(err))
-        WorkflowNode.objects.filter(pk=claim.node_id).update(message=f"waiting to be made: {diagnosis.summary}")
-        return
-    mine.update(lease_until=None, error=str(err))
-    fail_launch(claim, diagnosis)
+def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
+    """Plans another try for what may heal; anything else fails the node with the reason. One transaction per instance."""
+    by_instance: dict[str, list[tuple[Claim, ClusterError]]] = defaultdict(list)
+    for claim, err in failures:
+        by_instance[claim.instance_id].append((claim, err))
+    for instance_id, batch in by_instance.items():
+        with transaction.atomic():
+            instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+            if instance is None:
+                continue
+            for claim, err in batch:
+                # The lease ends in any case: a clean-up may be waiting for it.
+                mine = Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token)
+                mine.update(lease_until=None, error=clean(str(err)))
+                wanted = mine.filter(state=WorkloadState.LAUNCHING)
+                if not err.retryable:
+                    _fail_launch(instance, wanted, diagnose_error(err))
+                elif wanted.update(due_at=timezone.now() + _pause(claim, err)):
+                    _note_waiting(instance, claim, diagnose_error(err))
+        if any(claim.is_setup for claim, _ in batch):
+            settle_setup(instance_id)
 
 
-def fail_launch(claim: Claim, diagnosis: Diagnosis) -> None:
-    """The object cannot be made: its node fails, and the run or set-up goes on from there (contract E.3, E.6)."""
+def _pause(claim: Claim, err: ClusterError) -> timedelta:
+    least = QUOTA_PAUSE if isinstance(err, QuotaExceeded) else 0.0
+    return backoff(claim.tries, retry_after=max(err.retry_after or 0.0, least), spread=random.random())  # noqa: S311
+
+
+def _note_waiting(instance: WorkflowInstance, claim: Claim, diagnosis: Diagnosis) -> None:
+    """Shows why a launch has to wait. Observing its pod takes the words away again."""
+    record = _record_of(claim.workload_id)
+    data = as_data(diagnosis)
+    if record is None or record.status not in (NodeStatus.PENDING, NodeStatus.RUNNING) or record.diagnosis == data:
+        return
+    message = f"waiting to be made: {sentence(diagnosis)}"
+    NodeRun.objects.filter(pk=record.pk).update(diagnosis=data, message=message)
+    WorkflowNode.objects.filter(pk=record.node_id).update(message=message)
+    append(instance, Entry("node.trouble", SYSTEM, message, record.node_id, record.run.number, {"diagnosis": data}))
+
+
+def _fail_launch(instance: WorkflowInstance, wanted: QuerySet[Workload], diagnosis: Diagnosis) -> None:
+    """The object cannot be made: its node fails, and the run goes on from there (contract E.3, E.6)."""
+    workload = wanted.first()
+    if workload is None:
+        return
+    Workload.objects.filter(pk=workload.pk).update(state=WorkloadState.GONE, due_at=None)
+    WorkflowNode.objects.filter(pk=workload.node_id).update(k8s_resource_name=None, k8s_resource_type=None)
+    record = _record_of(workload.pk)
+    if record is None:
+        return
     now = timezone.now()
-    with transaction.atomic():
-        instance = lock_instance(claim.instance_id)
-        gone = Workload.objects.filter(pk=claim.workload_id, state=WorkloadState.LAUNCHING).update(
-            state=WorkloadState.GONE, due_at=None, lease_until=None
-        )
-        record = NodeRun.objects.select_related("run").filter(workload_id=claim.workload_id).order_by("-id").first()
-        if not gone or record is None or record.run.finished_at is not None:
-            return
-        fail_node(instance, record, diagnosis, now=now)
-        WorkflowNode.objects.filter(pk=claim.node_id).update(k8s_resource_name=None, k8s_resource_type=None)
-    if claim.is_setup:
-        settle_setup(claim.instance_id)
+    event = SetupEvent.FAIL if record.run.purpose == RunPurpose.SETUP else NodeEvent.FAIL
+    message, data = sentence(diagnosis), as_data(diagnosis)
+    if move_nodes(record.run, [record.node_id], event, now=now, message=message):
+        NodeRun.objects.filter(pk=record.pk).update(diagnosis=data)
+        append(instance, Entry("node.failed", SYSTEM, message, record.node_id, record.run.number, {"diagnosis": data}))
+        advance(instance, record.run, now=now)
 
 
-def fail_node(instance: Any, record: NodeRun, diagnosis: Diagnosis, *, now: Any, kind: str = "node.failed") -> None:
-    """Fails one node of the locked instance with a reason and carries the run on."""
-    run: Run = record.run
-    event = SetupEvent.FAIL if run.purpose == RunPurpose.SETUP else NodeEvent.FAIL
-    message = f"{diagnosis.summary}: {diagnosis.detail}" if diagnosis.detail else diagnosis.summary
-    if move_nodes(run, [record.node_id], event, now=now, message=message):
-        NodeRun.objects.filter(pk=record.pk).update(diagnosis=asdict(diagnosis))
-        data = {"diagnosis": asdict(diagnosis)}
-        append(instance, Entry(kind, SYSTEM, message, node_id=record.node_id, run_number=run.number, data=data))
-        advance(instance, run, now=now)
+def _record_of(workload_id: int) -> NodeRun | None:
+    """The record of the open run that waits for this workload."""
+    return (
+        NodeRun.objects.select_related("run")
+        .defer("spec")
+        .filter(workload_id=workload_id, run__finished_at__isnull=True)
+        .first()
+    )

@@ -15,6 +15,8 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from secflow.runtime.checkup import Check, check_broker, demand
+from secflow.runtime.checkup_cluster import check_reachable
 from secflow.runtime.database import ensure_database
 from secflow.runtime.errors import StandError
 from secflow.runtime.layout import write_private
@@ -33,11 +35,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "--wait", type=float, default=0, metavar="SECONDS", help="how long PostgreSQL may take to answer"
         )
+        parser.add_argument("--broker", action="store_true", help="also see that REDIS_URL answers")
+        parser.add_argument("--cluster", action="store_true", help="also see that the cluster answers")
         parser.add_argument("--password-file", type=Path, help="where a random admin password is written (0600)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             ensure_database(settings.SECFLOW.database_url, wait_seconds=options["wait"])
+            checks: list[Check] = [check_broker] if options["broker"] else []
+            checks += [check_reachable] if options["cluster"] else []
+            demand(checks, settings.SECFLOW)
         except StandError as err:
             self.stdout.write(str(err))
             sys.exit(2)

@@ -213,9 +213,11 @@ def test_a_trouble_comes_with_the_phase() -> None:
     seen = observe("Pod", pod("Pending", waiting("ErrImagePull")))
     failed = observe("Job", job("Failed"))
 
-    assert seen is not None and seen.diagnosis is not None
+    assert seen is not None
+    assert seen.diagnosis is not None
     assert seen.diagnosis.category == Category.IMAGE_PULL
-    assert failed is not None and failed.diagnosis is not None
+    assert failed is not None
+    assert failed.diagnosis is not None
     assert failed.diagnosis.category == Category.EXIT_CODE
 
 

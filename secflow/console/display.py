@@ -1,0 +1,104 @@
+"""Small pieces of admin pages. Whatever comes from users, pods or the cluster is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin.utils import quote
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+VARIANTS = {
+    "pending": "default",
+    "initializing": "info",
+    "initialized": "primary",
+    "running": "info",
+    "succeeded": "success",
+    "failed": "danger",
+    "stopped": "warning",
+    "tidy": "default",
+    "uninitialize": "warning",
+    "delete": "danger",
+}
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table below a form: cells are escaped by the template unless they are safe already."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    more: str = field(default="")
+    more_label: str = "Show all"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The shape that unfold's table component reads."""
+        return {"headers": list(self.headers), "rows": [list(row) for row in self.rows]}
+
+
+def badge(word: str | None, *, text: str | None = None, variant: str | None = None) -> SafeString | str:
+    """A coloured word; statuses have their own colours."""
+    if not word:
+        return NONE
+    label = (text or word).replace("_", " ")
+    kind = variant or VARIANTS.get(word, "default")
+    # The template ends with a newline, which unfold would show as a line break.
+    return SafeString(render_to_string("unfold/helpers/label.html", {"text": label, "type": kind}).strip().replace("\n", " "))
+
+
+def link(app: str, model: str, pk: object, text: object) -> SafeString:
+    """A link to one object's page."""
+    url = reverse(f"admin:{app}_{model}_change", args=[quote(pk)])
+    return format_html('<a href="{}" class="text-link">{}</a>', url, text)
+
+
+def list_url(app: str, model: str, **filters: object) -> str:
+    """The address of a list, narrowed by field lookups."""
+    url = reverse(f"admin:{app}_{model}_changelist")
+    return f"{url}?{urlencode(filters)}" if filters else url
+
+
+def list_link(app: str, model: str, text: object, **filters: object) -> SafeString:
+    """A link to a narrowed list."""
+    return format_html('<a href="{}" class="text-link">{}</a>', list_url(app, model, **filters), text)
+
+
+def text_box(text: str, *, is_whole: bool = False) -> SafeString:
+    """A long text with its own line breaks; markup in it is shown, not obeyed."""
+    style = "console-text console-text--whole" if is_whole else "console-text"
+    # A non-breaking form of "\n": unfold passes safe values through as they are.
+    return format_html('<pre class="{}">{}</pre>', style, text)
+
+
+def shortened(text: str | None, limit: int = 120) -> str:
+    """The beginning of a message, on one line."""
+    return Truncator(" ".join(text.split())).chars(limit) if text else NONE
+
+
+def moment(when: datetime | None) -> str:
+    """A point in time to the second, in the zone of the pages."""
+    return date_format(timezone.localtime(when), "Y-m-d H:i:s") if when else NONE
+
+
+def duration(start: datetime | None, end: datetime | None, *, now: datetime) -> str:
+    """How long something took, or takes so far."""
+    if start is None:
+        return NONE
+    seconds = max(0, int(((end or now) - start) / timedelta(seconds=1)))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

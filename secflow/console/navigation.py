@@ -1,0 +1,65 @@
+"""The sidebar of the admin pages: each entry is shown to whoever may open its page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+
+_GROUPS: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
+    (
+        "Workflows",
+        (
+            ("Instances", "account_tree", "workflows", "workflowinstance"),
+            ("Nodes", "hub", "workflows", "workflownode"),
+            ("Runs", "play_circle", "workflows", "run"),
+            ("Node runs", "checklist", "workflows", "noderun"),
+            ("Logs", "article", "workflows", "nodelog"),
+            ("Journal", "history", "workflows", "event"),
+            ("Clean-ups", "mop", "workflows", "cleanup"),
+        ),
+    ),
+    (
+        "Templates",
+        (
+            ("App templates", "deployed_code", "templates_app", "apptemplate"),
+            ("Job templates", "terminal", "templates_app", "jobtemplate"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            ("Project members", "groups", "projects", "projectmember"),
+            ("Users", "person", "auth", "user"),
+            ("Groups", "group_work", "auth", "group"),
+        ),
+    ),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The navigation for this user, as unfold reads it. Groups without an entry are left out."""
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups = [{"separator": False, "items": [overview]}]
+    for title, entries in _GROUPS:
+        items = [
+            {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+            for name, icon, app, model in entries
+            if may_view(request, app, model)
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    return groups
+
+
+def may_view(request: HttpRequest, app: str, model: str) -> bool:
+    """Whether the user may open the pages of a model."""
+    user = request.user
+    return bool(user.has_perm(f"{app}.view_{model}") or user.has_perm(f"{app}.change_{model}"))
+
+
+def stylesheet(request: HttpRequest) -> str:
+    """The address of our own few rules."""
+    return static("console/console.css")
