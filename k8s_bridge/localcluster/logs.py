@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -75,7 +75,7 @@ class Logs:
         if self._source is None:
             raise bad_request("this server runs no pods, so there are no logs")
         chunks = self._source(pod, options)
-        first = asyncio.ensure_future(anext(chunks, b""))
+        first = asyncio.ensure_future(_first(chunks))
         response = web.StreamResponse(headers={"Content-Type": "text/plain", "Cache-Control": "no-cache, private"})
         try:
             done, _ = await asyncio.wait({first}, timeout=FIRST_CHUNK_SECONDS)
@@ -87,8 +87,13 @@ class Logs:
             async for chunk in chunks:
                 await response.write(chunk)
         finally:
+            # A generator can only be closed when nobody waits in it any more.
             first.cancel()
-            close = getattr(chunks, "aclose", None)
-            if close is not None:
-                await close()
+            await asyncio.wait({first})
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
         return response
+
+
+async def _first(chunks: AsyncIterator[bytes]) -> bytes:
+    return await anext(chunks, b"")

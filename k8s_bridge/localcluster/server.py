@@ -10,7 +10,7 @@ import contextlib
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, cast
 
 from aiohttp import hdrs, web
@@ -19,12 +19,13 @@ from k8s_bridge.localcluster import discovery, openapi
 from k8s_bridge.localcluster.answers import error_answer, json_answer
 from k8s_bridge.localcluster.calls import Target, find_target, method_not_allowed, unknown_path
 from k8s_bridge.localcluster.errors import StoreError
+from k8s_bridge.localcluster.events import drop_old_events
 from k8s_bridge.localcluster.lists import Lists
 from k8s_bridge.localcluster.logs import Logs, LogSource
 from k8s_bridge.localcluster.metrics import CONTENT_TYPE, Metrics
 from k8s_bridge.localcluster.negotiation import BODY_LIMIT, read_body
 from k8s_bridge.localcluster.objects import Objects
-from k8s_bridge.localcluster.store import Store, timestamp, utc_now
+from k8s_bridge.localcluster.store import Store, utc_now
 from k8s_bridge.localcluster.tls import Identity
 from k8s_bridge.localcluster.watches import Watches
 
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 OPEN_PATHS: Final = frozenset({"version", "healthz", "livez", "readyz"})
 BINDABLE: Final = ("127.0.0.1", "::1")
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-EVENT_LIFETIME: Final = timedelta(hours=1)
 HOUSEKEEPING_SECONDS: Final = 60.0
 
 Handler = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
@@ -107,7 +107,7 @@ class ApiServer:
 
     async def _keep_house(self) -> None:
         while True:
-            drop_old_events(self._store, self._clock() - EVENT_LIFETIME)
+            drop_old_events(self._store, self._clock())
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -129,6 +129,10 @@ class ApiServer:
         except ConnectionError:
             # The client has left in the middle of its answer; there is nobody to tell.
             code = 499
+            answer = web.Response(status=code)
+        except asyncio.CancelledError:
+            # How a watch ends when its client goes.
+            code = 200 if verb == "watch" or (target and target.subresource == "log") else 499
             raise
         except Exception:
             logger.exception("request failed", extra={"method": request.method, "path": request.path})
@@ -214,13 +218,3 @@ class ApiServer:
         status = {"allowed": True, "reason": "the holder of the token may do everything"}
         review = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}}
         return json_answer({**review, "spec": spec, "status": status}, 201)
-
-
-def drop_old_events(store: Store, before: datetime) -> None:
-    """Remove the events that were last seen before a moment."""
-    bound = timestamp(before)
-    for event in store.list("Event")[0]:
-        meta = event["metadata"]
-        seen = [event.get("lastTimestamp"), event.get("eventTime"), meta["creationTimestamp"]]
-        if max(filter(None, seen)) < bound:
-            store.delete("Event", meta["namespace"], meta["name"])

@@ -98,8 +98,6 @@ class Watches:
         seconds = number(query, "timeoutSeconds") or LEAST_SECONDS + secrets.randbelow(LEAST_SECONDS)
         bookmarks = flag(query, "allowWatchBookmarks")
         initial = _wants_initial(request)
-        if initial and not bookmarks:
-            raise bad_request("sendInitialEvents needs allowWatchBookmarks=true: its end is told by a bookmark")
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
@@ -145,7 +143,8 @@ class Watches:
         next_bookmark = loop.time() + BOOKMARK_SECONDS
         if initial:
             await _write(response, stream, watch.ready())
-            await response.write(stream.bookmark(watch.resource_version, initial_end=True))
+            if bookmarks:
+                await response.write(stream.bookmark(watch.resource_version, initial_end=True))
         while not watch.ended and (now := loop.time()) < end:
             await _write(response, stream, await watch.batch(min(end, next_bookmark) - now))
             if loop.time() >= next_bookmark:
@@ -168,11 +167,15 @@ def _wants_initial(request: web.Request) -> bool | None:
     match = query.get("resourceVersionMatch", "")
     if "sendInitialEvents" not in query:
         if match:
-            raise bad_request("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+            raise _invalid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
         return None
     if match != "NotOlderThan":
-        raise bad_request("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        raise _invalid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
     return flag(query, "sendInitialEvents")
+
+
+def _invalid(message: str) -> StoreError:
+    return StoreError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {message}')
 
 
 def _error_line(error: StoreError) -> bytes:

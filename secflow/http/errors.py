@@ -88,7 +88,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
             allowed = list(context["view"].allowed_methods) if context.get("view") else []
             return _answer(405, _text(exc.detail), {"allowed": allowed})
         case exceptions.Throttled():
-            wait = max(1, math.ceil(exc.wait or 1))
+            wait = max(1, math.ceil(getattr(exc, "wait", None) or 1))
             message = f"too many requests; try again in {wait} seconds"
             return _answer(429, message, {"retry_after": wait}, {"Retry-After": str(wait)})
         case exceptions.APIException():

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from rest_framework import serializers
 
@@ -25,7 +25,7 @@ class TextField(serializers.CharField):
     is: values for programs, such as passwords, must not be changed.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "must be a string",
         "blank": "must not be empty",
         "control": "must not contain control characters",
@@ -63,7 +63,7 @@ def name_field(**kwargs: Any) -> TextField:
 class WholeNumberField(serializers.IntegerField):
     """A JSON integer. `5.0`, `"5"` and `true` are none. At most 2147483647 unless `max_value` says otherwise."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "must be an integer",
         "required": "is required",
         "null": "must not be null",
@@ -84,7 +84,7 @@ class WholeNumberField(serializers.IntegerField):
 class FloatingField(serializers.FloatField):
     """A JSON number as a finite float."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "must be a number",
         "required": "is required",
         "null": "must not be null",
@@ -105,7 +105,7 @@ class FloatingField(serializers.FloatField):
 class FlagField(serializers.BooleanField):
     """`true` or `false`, nothing that looks like it."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "must be true or false",
         "required": "is required",
         "null": "must not be null",
@@ -126,7 +126,7 @@ class FlagField(serializers.BooleanField):
 class WordField(serializers.ChoiceField):
     """One word of an enumeration."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid_choice": "{input} is not allowed; use one of {words}",
         "required": "is required",
         "null": "must not be null",
@@ -145,7 +145,7 @@ class WordField(serializers.ChoiceField):
 class ItemsField(serializers.ListField):
     """A JSON array of one kind of field."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "not_a_list": "must be an array",
         "required": "is required",
         "null": "must not be null",

@@ -39,6 +39,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
+_NO_AUTH: list[Any] = [{}]
 _FIELDS = {"fields": [{"field": "name", "message": "is required"}]}
 _SAMPLES: dict[int, tuple[str, str, dict[str, Any]]] = {
     400: ("Invalid", "name: is required", _FIELDS),
@@ -115,7 +116,7 @@ def documented(
         request=request,
         responses=responses,
         parameters=list(parameters),
-        auth=[{}] if public else None,
+        auth=_NO_AUTH if public else None,
         examples=[OpenApiExample("Request", value=request_example, request_only=True)] if request_example else None,
     )
 

@@ -11,8 +11,12 @@ from rest_framework.request import Request
 
 from secflow.http.errors import WHOLE_BODY, field_error
 
-_OBJECT_MESSAGES = {"invalid": "must be an object", "required": "is required", "null": "must not be null"}
-_LIST_MESSAGES = {
+_OBJECT_MESSAGES: dict[str, Any] = {
+    "invalid": "must be an object",
+    "required": "is required",
+    "null": "must not be null",
+}
+_LIST_MESSAGES: dict[str, Any] = {
     "not_a_list": "must be an array",
     "required": "is required",
     "null": "must not be null",
@@ -22,10 +26,10 @@ _LIST_MESSAGES = {
 }
 
 
-class InputList(serializers.ListSerializer):
+class InputList(serializers.ListSerializer[Any]):
     """What `many=True` of an Input makes: a JSON array of objects, errors under `<index>.<field>`."""
 
-    default_error_messages: ClassVar[dict[str, str]] = _LIST_MESSAGES
+    default_error_messages = _LIST_MESSAGES
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if not isinstance(data, list):
@@ -40,14 +44,16 @@ class InputList(serializers.ListSerializer):
                 errors[str(index)] = err.detail
         if errors:
             raise serializers.ValidationError(errors)
-        self.child.check_items(values)
+        child: Any = self.child
+        child.check_items(values)
         return values
 
     def _check_length(self, data: list[Any]) -> None:
         if not self.allow_empty and not data:
             raise serializers.ValidationError([self.error_messages["empty"]])
-        if self.max_length is not None and len(data) > self.max_length:
-            message = self.error_messages["max_length"].format(max_length=self.max_length)
+        limit = getattr(self, "max_length", None)
+        if limit is not None and len(data) > limit:
+            message = str(self.error_messages["max_length"]).format(max_length=limit)
             raise serializers.ValidationError([message])
 
 
@@ -66,7 +72,7 @@ class Input(serializers.Serializer[Any]):
     refuses_ids: ClassVar[bool] = False
     aliases: ClassVar[Mapping[str, str]] = {}
 
-    default_error_messages: ClassVar[dict[str, str]] = _OBJECT_MESSAGES
+    default_error_messages = _OBJECT_MESSAGES
 
     class Meta:
         list_serializer_class = InputList
@@ -122,7 +128,9 @@ def refuse_repeated(items: list[dict[str, Any]], field: str, key: Callable[[dict
 
 
 def _refuse_ids(data: dict[str, Any]) -> None:
-    refused = {key: ["is given by the server; leave it out"] for key in ("id", "node_id") if key in data}
+    refused: dict[str, Any] = {
+        key: ["is given by the server; leave it out"] for key in ("id", "node_id") if key in data
+    }
     if refused:
         raise serializers.ValidationError(refused)
 

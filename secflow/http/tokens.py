@@ -126,7 +126,7 @@ class TokenVerifyView(TokenView):
     def post(self, request: Request) -> Response:
         raw = read_body(request, VerifyInput)["token"]
         try:
-            kind = UntypedToken(raw).get("token_type")  # type: ignore[arg-type]
+            kind = UntypedToken(raw).get("token_type")
         except TokenError as err:
             raise Unauthenticated("the token is invalid or has expired") from err
         own_user(raw, RefreshToken if kind == RefreshToken.token_type else AccessToken)
@@ -168,6 +168,6 @@ def _refresh_token(raw: str) -> RefreshToken:
 
 def _use_up(token: RefreshToken) -> None:
     # Two calls with the same token at once: the row decides which one was first.
-    _, created = token.blacklist()
-    if not created:
+    written: Any = token.blacklist()
+    if not written[1]:
         raise Unauthenticated("the refresh token was used already; sign in again")

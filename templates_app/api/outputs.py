@@ -90,14 +90,14 @@ class VolumeMountOutput(serializers.Serializer[Any]):
     pvc_name = serializers.CharField()
     mount_path = serializers.CharField()
     sub_path = serializers.CharField(allow_null=True)
-    read_only = serializers.BooleanField()
+    read_only = serializers.BooleanField()  # type: ignore[assignment]
 
 
 class DeclaredVolumeMountOutput(serializers.Serializer[Any]):
     """VolumeMountInput (C.4)."""
 
     mount_path = serializers.CharField()
-    read_only = serializers.BooleanField()
+    read_only = serializers.BooleanField()  # type: ignore[assignment]
     sub_path = serializers.CharField(allow_null=True)
 
 

@@ -86,7 +86,7 @@ class VolumeMountInput(_AtPath):
     pvc_name = TextField(max_length=253)
     mount_path = mount_path_field()
     sub_path = sub_path_field()
-    read_only = FlagField(required=False, default=False)
+    read_only = FlagField(required=False, default=False)  # type: ignore[assignment]
 
 
 class NodeVolumeMountInput(VolumeMountInput):
@@ -101,7 +101,7 @@ class DeclaredVolumeMountInput(_AtPath):
     """VolumeMountInput of the contract: a path where a template's container wants a claim from its node."""
 
     mount_path = mount_path_field()
-    read_only = FlagField(required=False, default=True)
+    read_only = FlagField(required=False, default=True)  # type: ignore[assignment]
     sub_path = sub_path_field()
 
 

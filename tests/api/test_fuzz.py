@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, seed, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -25,10 +28,10 @@ from tests.factories import PROJECT, AppTemplateFactory, InstanceFactory, JobTem
 
 DOCUMENT = schemathesis.openapi.from_path(Path(urls.__file__).with_name("openapi.yaml"))
 # A run of tests lasts as long as the slowest promise allows: enough examples to meet every field, not every pair of them.
-EXAMPLES = 12
+EXAMPLES = 25
 # It asks the cluster, which is not there; tests/api/test_health.py has it.
 EXCLUDED = "/api/workflow/ready"
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture
@@ -39,6 +42,9 @@ def known(db: None, settings: Any) -> Iterator[dict[str, str]]:
     owner = str(user.pk)
     ProjectMember.objects.create(project_id=PROJECT, user_id=owner, role="manager")
     instance = InstanceFactory(created_by=owner)
+    # A real server gives its connection back after each request; here that would end the test's transaction.
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
     yield {
         "app_template": AppTemplateFactory(created_by=owner).id,
         "job_template": JobTemplateFactory(created_by=owner).id,
@@ -46,6 +52,14 @@ def known(db: None, settings: Any) -> Iterator[dict[str, str]]:
         "node_id": NodeFactory(instance=instance).id,
         "token": token_pair(user)["access"],
     }
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@cache
+def application() -> Any:
+    """The whole service as a WSGI application, made when the first test has its settings."""
+    return get_wsgi_application()
 
 
 @DOCUMENT.exclude(path=EXCLUDED).parametrize()
@@ -61,9 +75,15 @@ def test_no_request_breaks_the_service(case: schemathesis.Case, known: dict[str,
     place(case, known)
     case.headers["Authorization"] = f"Bearer {known['token']}"
 
-    response = case.call(app=get_wsgi_application())
+    response = case.call(app=application())
 
-    case.validate_response(response, checks=CHECKS)
+    outage = response.status_code == 500 and is_outage_of_the_cluster(response.json())
+    case.validate_response(response, checks=CHECKS if outage else [*CHECKS, not_a_server_error])
+
+
+def is_outage_of_the_cluster(answer: dict[str, Any]) -> bool:
+    """Whether it says what is true here: there is no cluster. The contract answers 500 then (D.4)."""
+    return answer["code"] == "INTERNAL_ERROR" and answer["message"].startswith("the cluster cannot be used now")
 
 
 def place(case: schemathesis.Case, known: dict[str, str]) -> None:

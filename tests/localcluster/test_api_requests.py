@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +13,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from k8s_bridge.localcluster.errors import bad_request
+from k8s_bridge.localcluster.events import drop_old_events
 from k8s_bridge.localcluster.logs import LogOptions
-from k8s_bridge.localcluster.server import drop_old_events
 from tests.localcluster.apistand import Api, config_map, deployment, job, pod, running_api
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -22,9 +24,17 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
+_closed = threading.Event()
+
+
 async def _echo(pod: dict[str, Any], options: LogOptions) -> AsyncIterator[bytes]:
     if options.container == "nobody":
         raise bad_request("container nobody is not valid for pod p")
+    if pod["metadata"]["name"] == "silent":
+        try:
+            await asyncio.Event().wait()
+        finally:
+            _closed.set()
     yield f"{pod['metadata']['name']} {options.tail_lines} {options.follow} {options.since_time}\n".encode()
     yield b"end\n"
 
@@ -133,7 +143,7 @@ def test_bodies_may_be_json_without_a_type_or_yaml(api: Api) -> None:
         ("GET", f"{PODS}?continue=old", None, {}, 410, "Expired"),
         ("GET", f"{PODS}?resourceVersion=999999999", None, {}, 504, "Timeout"),
         ("GET", f"{PODS}?resourceVersion=1&resourceVersionMatch=Exact", None, {}, 410, "Expired"),
-        ("GET", f"{PODS}?watch=true&sendInitialEvents=true", None, {}, 400, "BadRequest"),
+        ("GET", f"{PODS}?watch=true&sendInitialEvents=true", None, {}, 422, "Invalid"),
         ("DELETE", "/api/v1/namespaces/default", None, {}, 403, "Forbidden"),
         ("DELETE", f"{MAPS}/no", None, {}, 404, "NotFound"),
     ],
@@ -341,6 +351,16 @@ def test_logs_are_streamed_with_their_options(api: Api) -> None:
     assert [unknown.status_code, missing.status_code, both.status_code] == [400, 404, 422]
 
 
+def test_a_log_that_nobody_reads_any_more_is_closed(api: Api) -> None:
+    core = client.CoreV1Api(api.client())
+    core.create_namespaced_pod("default", pod("silent"))
+
+    with api.session.get(f"{api.url}{PODS}/silent/log?follow=true", stream=True, timeout=10) as answer:
+        assert answer.status_code == 200
+
+    assert _closed.wait(5)
+
+
 def test_the_service_keeps_the_address_it_was_given(api: Api) -> None:
     path = "/api/v1/namespaces/default/services"
     spec = {"ports": [{"port": 80}], "selector": {"a": "b"}}
@@ -360,7 +380,7 @@ def test_old_events_are_dropped(api: Api) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     api.send("POST", events, {"metadata": {"name": "new"}, "lastTimestamp": soon.isoformat(), **about})
 
-    api.call(lambda: drop_old_events(api.store, datetime.now(UTC) + timedelta(minutes=1)))
+    api.call(lambda: drop_old_events(api.store, datetime.now(UTC)))
 
     found = api.send("GET", f"{events}?fieldSelector=involvedObject.name%3Dp,involvedObject.kind%3DPod").json()
     assert [item["metadata"]["name"] for item in found["items"]] == ["new"]

@@ -77,7 +77,7 @@ def available(count: int) -> Any:
     return lambda d: d["status"].get("availableReplicas") == count and d["status"].get("updatedReplicas") == count
 
 
-def made(name: str, ready: bool = True) -> dict[str, Any]:
+def made(name: str) -> dict[str, Any]:
     return {"metadata": {"uid": name, "name": name, "creationTimestamp": f"2030-01-01T00:00:0{name[-1]}Z"}}
 
 
@@ -195,8 +195,10 @@ async def test_recreate_stops_the_old_pods_first(stand: Stand) -> None:
     stand.store.update("Deployment", {**found, "spec": {**found["spec"], "template": template}})
     await stand.until("Deployment", "web", lambda d: d["status"]["observedGeneration"] == 2 and available(1)(d))
 
-    order = [queue.get_nowait()[0] for _ in range(queue.qsize())]
-    assert order.index("DELETED") < order.index("ADDED")
+    seen = [queue.get_nowait() for _ in range(queue.qsize())]
+    ended = next(number for number, (_, _, item) in enumerate(seen) if item["status"]["phase"] == "Failed")
+    added = next(number for number, (type, _, _) in enumerate(seen) if type == "ADDED")
+    assert ended < added
 
 
 async def test_a_deleted_pod_is_replaced(stand: Stand) -> None:

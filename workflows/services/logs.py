@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -15,16 +17,21 @@ from django.utils import timezone
 from k8s_bridge.errors import ClusterError, Rejected
 from k8s_bridge.errors import NotFound as NotInCluster
 from k8s_bridge.names import namespace_of
+from k8s_bridge.results import PodLogs
+from workflows.dispatch import CAPTURE_LOGS, send_after_commit
 from workflows.domain.errors import Invalid, NotFound
+from workflows.domain.statuses import RunPurpose
 from workflows.models import NodeLog, NodeRun, WorkflowNode
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway, translated
+from workflows.services.diagnoses import clean
 
 logger = logging.getLogger(__name__)
 
 HOLD = timedelta(seconds=30)
 KEPT_LINES = 1000
 MOST_TRIES = 5
+PARALLEL = 8  # texts fetched at once
 
 
 def read_node_logs(
@@ -67,46 +74,76 @@ def read_node_logs(
     }
 
 
-def capture_logs(*, node_run_ids: Sequence[int], is_last_chance: bool = False) -> int:
-    """Fetches and keeps the texts that are due for these records. Returns how many were kept.
+def want_logs(records: Sequence[NodeRun], *, now: datetime) -> None:
+    """Notes that the text of these nodes is to be fetched, and wakes a worker for it after commit (contract D.9)."""
+    logs = NodeLog.objects.bulk_create(
+        (
+            NodeLog(
+                node_run=record,
+                part=NodeLog.Part.INIT if record.run.purpose == RunPurpose.SETUP else NodeLog.Part.EXECUTION,
+                status_when_fetched=record.status,
+                due_at=now,
+            )
+            for record in records
+        ),
+        ignore_conflicts=True,
+    )
+    if logs:
+        send_after_commit(CAPTURE_LOGS, node_run_ids=[record.pk for record in records])
 
-    A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later, unless this is
-    the last chance, because the pods are about to go.
+
+def capture_logs(*, node_run_ids: Sequence[int]) -> int:
+    """Fetches and keeps the texts that are due for these records, several at once. Returns how many were kept.
+
+    A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later.
     """
-    kept = 0
+    now = timezone.now()
+    mine: list[NodeLog] = []
     due = NodeLog.objects.filter(node_run_id__in=node_run_ids, due_at__isnull=False)
     for log in due.select_related("node_run", "node_run__instance").defer("node_run__spec"):
-        now = timezone.now()
-        if not NodeLog.objects.filter(pk=log.pk, due_at=log.due_at).update(due_at=now + HOLD, tries=F("tries") + 1):
-            continue  # somebody else has it
-        kept += _capture(log, is_last_chance=is_last_chance)
-    return kept
+        if NodeLog.objects.filter(pk=log.pk, due_at=log.due_at).update(due_at=now + HOLD, tries=F("tries") + 1):
+            log.due_at, log.tries = now + HOLD, log.tries + 1
+            mine.append(log)
+    texts = _pool().map(_fetch, mine) if len(mine) > 1 else map(_fetch, mine)
+    return sum(_keep(log, text) for log, text in zip(mine, texts, strict=True))
 
 
-def _capture(log: NodeLog, *, is_last_chance: bool) -> bool:
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="logs")
+
+
+def _fetch(log: NodeLog) -> PodLogs | ClusterError:
+    """Talks to the cluster only: the threads of the pool keep no connection to the database."""
     record: NodeRun = log.node_run
-    row = NodeLog.objects.filter(pk=log.pk)
     try:
-        found = gateway().pod_logs(
+        return gateway().pod_logs(
             namespace_of(record.instance.project_id),
             record.resource_name,
             tail_lines=KEPT_LINES,
             limit_bytes=settings.SECFLOW.log_limit_bytes,
         )
     except ClusterError as err:
-        if err.retryable and not is_last_chance and log.tries + 1 < MOST_TRIES:
-            pause = backoff(log.tries + 1, retry_after=err.retry_after, spread=random.random())  # noqa: S311
-            row.update(due_at=timezone.now() + pause, error=str(err))
-        else:
-            row.update(due_at=None, fetched_at=timezone.now(), error=f"the text could not be kept: {err}")
-        return False
-    row.update(
-        text=found.text.replace("\x00", "\ufffd"),  # PostgreSQL has no place for NUL in a text
-        pod_name=found.pod_name,
-        container=found.container,
-        fetched_at=timezone.now(),
-        due_at=None,
-        error=None,
-    )
-    NodeRun.objects.filter(pk=record.pk).update(updated_at=timezone.now())
-    return True
+        return err
+
+
+def _keep(log: NodeLog, found: PodLogs | ClusterError) -> bool:
+    row = NodeLog.objects.filter(pk=log.pk, due_at=log.due_at)  # whoever took it over since keeps what it found
+    if isinstance(found, PodLogs):
+        kept = row.update(
+            text=clean(found.text),
+            pod_name=found.pod_name,
+            container=found.container,
+            fetched_at=timezone.now(),
+            due_at=None,
+            error=None,
+        )
+        NodeRun.objects.filter(pk=log.node_run_id).update(updated_at=timezone.now())
+        return bool(kept)
+    if found.retryable and log.tries < MOST_TRIES:
+        pause = backoff(log.tries, retry_after=found.retry_after, spread=random.random())  # noqa: S311
+        row.update(due_at=timezone.now() + pause, error=clean(str(found)))
+    else:
+        words = f"the text could not be kept: {clean(str(found))}"
+        row.update(due_at=None, fetched_at=timezone.now(), error=words)
+    return False

@@ -1,4 +1,4 @@
-"""Taking in what the cluster says: observations become moves of nodes, each at most once (contract E.6, E.7).
+"""Taking in what the cluster says: observations become moves of nodes, each at most once (contract E.6).
 
 Observations may come twice, late, out of order or from an older object: whatever does not belong to a wanted workload of the
 open run changes nothing, and an ended node stays as it ended.
@@ -8,26 +8,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from k8s_bridge.diagnosis import diagnose_deletion
+from k8s_bridge.diagnosis import Category
 from k8s_bridge.observations import Observation, Phase
 from k8s_bridge.specs import DEPLOYMENT, JOB
-from workflows.dispatch import CAPTURE_LOGS, CONFIRM_WORKLOADS, send_after_commit
+from workflows.dispatch import CONFIRM_WORKLOADS, send_after_commit
 from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, WorkloadState
-from workflows.domain.transitions import NodeEvent, SetupEvent
-from workflows.models import NodeLog, NodeRun, Run, WorkflowInstance, WorkflowNode, Workload
+from workflows.domain.transitions import NODE_MOVES, SETUP_MOVES, NodeEvent, SetupEvent
+from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import SYSTEM, advance
+from workflows.services.diagnoses import as_data, sentence
 from workflows.services.journal import Entry, append
+from workflows.services.logs import want_logs
 from workflows.services.moves import move_nodes
 
-RELOOK = timedelta(seconds=10)
 _STARTED = frozenset({Phase.RUNNING, Phase.READY, Phase.SUCCEEDED, Phase.FAILED})
 
 
@@ -77,7 +79,8 @@ def _apply_to_instance(instance_id: str, observations: Sequence[Observation]) ->
             if workload is not None and _belongs(observation, workload):
                 _apply(batch, observation, workload)
         append(instance, *batch.entries)
-        _keep_logs(batch)
+        if batch.ended:
+            want_logs(batch.ended, now=batch.now)
         if batch.confirm:
             Workload.objects.filter(pk__in=batch.confirm).update(due_at=batch.now)
             send_after_commit(CONFIRM_WORKLOADS, workload_ids=batch.confirm)
@@ -105,24 +108,37 @@ def _apply(batch: _Batch, seen: Observation, workload: Workload) -> None:
         _follow_setup(batch, seen, workload, record)
         return
     event = get_node_type(record.node_type).settle(seen.phase.value)
-    if event is NodeEvent.FAIL and seen.diagnosis is not None:
-        _move(batch, record, event, f"{seen.diagnosis.summary}: {seen.diagnosis.detail}", seen)
-    elif event is not None:
-        _move(batch, record, event, "the job failed" if event is NodeEvent.FAIL else None, seen)
+    if event is not None:
+        message, diagnosis = _reasons(record, seen) if event is NodeEvent.FAIL else (None, None)
+        _move(batch, record, event, message, diagnosis)
     if record.status == NodeStatus.RUNNING:
         turn_clock(record, workload, now=batch.now)
         _note_trouble(batch, record, seen)
 
 
+def _reasons(record: NodeRun, seen: Observation) -> tuple[str, dict[str, str] | None]:
+    """Why it failed. That the limit of retries was reached says little: what the last pod suffered from says more."""
+    own = seen.diagnosis
+    if record.diagnosis and (own is None or own.category in (Category.BACKOFF_LIMIT, Category.EXIT_CODE)):
+        said = "The job failed." if own is None else own.summary
+        return f"{said} {record.message or ''}".strip(), record.diagnosis
+    if own is None:
+        return "The job failed. Read its log to see why.", None
+    return sentence(own), as_data(own)
+
+
 def _note_flags(workload: Workload, seen: Observation) -> None:
     """What a later run wants to know of a workload that it keeps."""
-    changes: dict[str, bool] = {}
+    changes: dict[str, Any] = {}
     if seen.source == "Pod" and seen.phase is not Phase.WAITING:
         changes["is_pulled"] = seen.phase in _STARTED
     if seen.source == DEPLOYMENT:
         changes["is_ready"] = seen.phase is Phase.READY
     if seen.phase in (Phase.SUCCEEDED, Phase.FAILED):
         changes["is_finished"] = True
+        if workload.state == WorkloadState.LAUNCHING:
+            # Whoever made it has not said so and may be dead. Once the job is removed, another launch would run it again.
+            changes |= {"state": WorkloadState.LIVE, "due_at": None}
     changes = {name: value for name, value in changes.items() if getattr(workload, name) != value}
     if changes:
         Workload.objects.filter(pk=workload.pk).update(**changes)
@@ -141,26 +157,32 @@ def _object_gone(batch: _Batch, workload: Workload) -> None:
 
 def _follow_setup(batch: _Batch, seen: Observation, workload: Workload, record: NodeRun) -> None:
     if seen.phase is Phase.READY:
-        _move(batch, record, SetupEvent.READY, None, seen)
+        _move(batch, record, SetupEvent.READY, None, None)
     elif seen.source == DEPLOYMENT:
-        _move(batch, record, SetupEvent.UNREADY, "the app is no longer ready", seen)
+        _move(batch, record, SetupEvent.UNREADY, "the app is no longer ready", None)
     elif workload.is_pulled:
-        _move(batch, record, SetupEvent.START, None, seen)
+        _move(batch, record, SetupEvent.START, None, None)
     _note_trouble(batch, record, seen)
 
 
 def _move(
-    batch: _Batch, record: NodeRun, event: NodeEvent | SetupEvent, message: str | None, seen: Observation
+    batch: _Batch,
+    record: NodeRun,
+    event: NodeEvent | SetupEvent,
+    message: str | None,
+    diagnosis: dict[str, str] | None,
 ) -> None:
-    diagnosis = None if seen.diagnosis is None or event is NodeEvent.SUCCEED else asdict(seen.diagnosis)
     if not move_nodes(record.run, [record.node_id], event, now=batch.now, message=message):
         return
-    if diagnosis is not None:
+    if diagnosis != record.diagnosis:
         NodeRun.objects.filter(pk=record.pk).update(diagnosis=diagnosis)
-    record.status = NodeRun.objects.values_list("status", flat=True).get(pk=record.pk)
+    _, record.status = NODE_MOVES[event] if isinstance(event, NodeEvent) else SETUP_MOVES[event]
+    record.message, record.diagnosis = message, diagnosis
     batch.moved += 1
     data = {"diagnosis": diagnosis} if diagnosis else {}
-    batch.entries.append(Entry(f"node.{record.status}", SYSTEM, message or "", record.node_id, record.run.number, data))
+    batch.entries.append(
+        Entry(f"node.{record.status.value}", SYSTEM, message or "", record.node_id, record.run.number, data)
+    )
     if record.status in (NodeStatus.SUCCEEDED, NodeStatus.FAILED):
         batch.ended.append(record)
 
@@ -169,11 +191,11 @@ def _note_trouble(batch: _Batch, record: NodeRun, seen: Observation) -> None:
     """Shows why a running node does not get on; the text goes away when the trouble does."""
     if record.status not in (NodeStatus.RUNNING, NodeStatus.PENDING):
         return
-    diagnosis = asdict(seen.diagnosis) if seen.diagnosis is not None else None
+    diagnosis = as_data(seen.diagnosis) if seen.diagnosis is not None else None
     if diagnosis == record.diagnosis or (diagnosis is None and seen.source != "Pod"):
         return
-    message = f"{seen.diagnosis.summary}: {seen.diagnosis.detail}" if seen.diagnosis is not None else None
-    record.diagnosis = diagnosis
+    message = sentence(seen.diagnosis) if seen.diagnosis is not None else None
+    record.diagnosis, record.message = diagnosis, message
     NodeRun.objects.filter(pk=record.pk).update(diagnosis=diagnosis, message=message)
     WorkflowNode.objects.filter(pk=record.node_id).update(message=message)
     if diagnosis is not None:
@@ -199,109 +221,3 @@ def turn_clock(record: NodeRun, workload: Workload, *, now: datetime) -> None:
         due_at=record.due_at,
         due_reason=record.due_reason,
     )
-
-
-def _keep_logs(batch: _Batch) -> None:
-    if batch.ended:
-        want_logs(batch.ended, now=batch.now)
-
-
-def want_logs(records: Sequence[NodeRun], *, now: datetime) -> None:
-    """Notes that the text of these nodes is to be fetched, and wakes a worker for it after commit (contract D.9)."""
-    logs = NodeLog.objects.bulk_create(
-        (
-            NodeLog(
-                node_run=record,
-                part=NodeLog.Part.INIT if record.run.purpose == RunPurpose.SETUP else NodeLog.Part.EXECUTION,
-                status_when_fetched=record.status,
-                due_at=now,
-            )
-            for record in records
-        ),
-        ignore_conflicts=True,
-    )
-    if logs:
-        send_after_commit(CAPTURE_LOGS, node_run_ids=[record.pk for record in records])
-
-
-def confirm_vanished(*, workload_id: int, is_there: bool) -> bool:
-    """Judges a workload whose object was missing: the node fails if it still is. True when a node moved (contract E.6).
-
-    `is_there` is a fresh look at the cluster, taken without a lock.
-    """
-    with transaction.atomic():
-        found = Workload.objects.filter(pk=workload_id).values_list("instance_id", flat=True).first()
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=found).first()
-        workload = Workload.objects.filter(pk=workload_id, state=WorkloadState.LIVE).first()
-        if instance is None or workload is None:
-            return False
-        Workload.objects.filter(pk=workload_id).update(due_at=None)
-        if is_there:
-            return False
-        Workload.objects.filter(pk=workload_id).update(state=WorkloadState.GONE, is_ready=False)
-        if workload.is_finished:
-            return False
-        now = timezone.now()
-        diagnosis = diagnose_deletion(workload.kind, workload.name)
-        record = NodeRun.objects.select_related("run").filter(workload=workload, run__finished_at__isnull=True).first()
-        if record is None:
-            _warn(instance, f"{workload.kind} {workload.name} was deleted from outside")
-            return False
-        event: NodeEvent | SetupEvent = NodeEvent.VANISH
-        if record.run.purpose == RunPurpose.SETUP:
-            event = SetupEvent.VANISH
-            _warn(instance, f"{workload.kind} {workload.name} was deleted from outside; a start makes it again")
-        if not move_nodes(
-            record.run, [record.node_id], event, now=now, message=f"{diagnosis.summary}: {diagnosis.detail}"
-        ):
-            return False
-        NodeRun.objects.filter(pk=record.pk).update(diagnosis=asdict(diagnosis))
-        data = {"diagnosis": asdict(diagnosis)}
-        append(
-            instance,
-            Entry("node.vanished", SYSTEM, diagnosis.summary, record.node_id, record.run.number, data),
-        )
-        advance(instance, record.run, now=now)
-        return True
-
-
-def _warn(instance: WorkflowInstance, message: str) -> None:
-    WorkflowInstance.objects.filter(pk=instance.pk).update(has_warning=True, message=message)
-
-
-def expire_node(*, node_run_id: int) -> bool:
-    """Fails a node whose time is over, unless it moved or was given more time since. True when it failed (contract E.6)."""
-    from workflows.services.cleaning import request_cleanup  # cleaning needs the log part of this module
-
-    with transaction.atomic():
-        owner = NodeRun.objects.filter(pk=node_run_id).values_list("instance_id", flat=True).first()
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=owner).first()
-        now = timezone.now()
-        record = (
-            NodeRun.objects.select_related("run")
-            .filter(pk=node_run_id, status=NodeStatus.RUNNING, due_at__lte=now, run__finished_at__isnull=True)
-            .first()
-        )
-        if instance is None or record is None:
-            return False
-        if record.due_reason == "pull":
-            message = f"no image or place for its pod within {settings.SECFLOW.pull_limit_seconds} s"
-        else:
-            message = (
-                f"timeout: not {'ready' if record.node_type == 'app' else 'finished'} within {record.timeout_seconds} s"
-            )
-        if record.message:
-            message = f"{message} ({record.message})"
-        if not move_nodes(record.run, [record.node_id], NodeEvent.EXPIRE, now=now, message=message):
-            return False
-        append(instance, Entry("node.expired", SYSTEM, message, record.node_id, record.run.number))
-        record.status = NodeStatus.FAILED
-        want_logs([record], now=now)
-        if not get_node_type(record.node_type).keeps_workload and record.workload_id is not None:
-            # The job's pods must not go on; the clean-up fetches the text before it removes them.
-            Workload.objects.filter(pk=record.workload_id, state__in=WANTED).update(
-                state=WorkloadState.DELETING, due_at=None
-            )
-            request_cleanup(instance, actor=SYSTEM, now=now)
-        advance(instance, record.run, now=now)
-        return True

@@ -24,9 +24,9 @@ class Links(HTMLParser):
         self.found += [value for name, value in attrs if name in ("href", "src") and value]
 
 
-def fetch(url):
+def fetch(url, timeout=10):
     try:
-        answer = urllib.request.urlopen(url, timeout=10)
+        answer = urllib.request.urlopen(url, timeout=timeout)
     except urllib.error.HTTPError as err:
         answer = err
     with answer:
@@ -39,7 +39,7 @@ def first_page():
     deadline = time.monotonic() + 20
     while True:
         try:
-            return fetch(START)
+            return fetch(START, timeout=1)
         except (urllib.error.URLError, OSError):
             if time.monotonic() > deadline:
                 raise
