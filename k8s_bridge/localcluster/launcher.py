@@ -1,8 +1,8 @@
 """The small process that starts, signals and reaps every pod process.
 
 Why it exists: forking the server costs milliseconds and must not run Python between fork and exec with threads about;
-this process is small, has one thread and may enter a user namespace of its own. It dies with the server, and every
-process it started dies with it.
+this process is small, has one thread and may enter a user namespace of its own. When the server's end of the socket closes it
+ends every process group it started, then itself; should it be killed, the kernel ends its children.
 
 Protocol on one stream socket, each way: 4 bytes length (big endian), then JSON. Requests:
 * {"op": "start", "id", "argv", "env", "cwd", "limits", "root", "binds", "host_name", "private_processes", "wrapped",
@@ -85,13 +85,20 @@ class Launcher:
         try:
             self._link.sendall(_LENGTH.pack(len(body)) + body)
         except OSError:
-            os._exit(0)
+            self._shut_down()
+
+    def _shut_down(self) -> NoReturn:
+        """The server is gone, however it ended: nothing that was started for it goes on."""
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        os._exit(0)
 
     def _read_requests(self) -> None:
         flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         data, ancillary, _, _ = self._link.recvmsg(1 << 18, socket.CMSG_SPACE(_MAX_FDS * 4), flags)
         if not data:
-            os._exit(0)
+            self._shut_down()
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 found = array.array("i")
@@ -266,8 +273,7 @@ def _ignores_by_default(pid: int) -> bool:
 
 
 def main() -> None:
-    """Arguments: the number of the socket, `user-namespace` or `plain`, the pid of the server."""
-    isolation.die_with_parent(int(sys.argv[3]))
+    """Arguments: the number of the socket, `user-namespace` or `plain`."""
     os.setsid()
     link = socket.socket(fileno=int(sys.argv[1]))
     link.set_inheritable(False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -58,6 +60,12 @@ class Process:
         self.started: asyncio.Future[int] = loop.create_future()
         self.ended: asyncio.Future[int] = loop.create_future()
 
+    @property
+    def pid(self) -> int | None:
+        """The pid once it is known; None also for a process that could not be started."""
+        done = self.started.done() and not self.started.cancelled() and self.started.exception() is None
+        return (self.started.result() or None) if done else None
+
 
 class Launcher:
     """One launcher process; a new one is started when it ends unexpectedly, after all its processes were given up."""
@@ -95,7 +103,7 @@ class Launcher:
         entry = _ENTRY.format(path=str(Path(__file__).resolve().parents[2]))
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", entry, str(theirs.fileno()), mode, str(os.getpid())],
+                [sys.executable, "-I", "-S", "-c", entry, str(theirs.fileno()), mode],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -210,6 +218,7 @@ class Launcher:
             process.ended.set_result(answer["exit"])
 
     def _lost(self) -> None:
+        pids = [pid for item in self._processes.values() if (pid := item.pid)]
         self._disconnect()
         if self._closing:
             return
@@ -217,6 +226,10 @@ class Launcher:
             self._ready.set_exception(LaunchError("the launcher ended at once"))
             return
         logger.error("the launcher ended and took every process with it; a new one is started")
+        for pid in pids:
+            # Most are gone already; this is for what they had started themselves.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
         if self._child is not None:
             self._child.wait()
         self._spawn(asyncio.get_running_loop())

@@ -1,4 +1,6 @@
-"""Life-cycle verbs and triggers as far as they need no cluster: refusals, activation, routes (contract D.2, D.7, D.8, E.8)."""
+"""Life-cycle verbs and triggers as far as they need no cluster: refusals, activation, routes (contract D.2, D.7, D.8,
+E.8).
+"""
 
 from __future__ import annotations
 

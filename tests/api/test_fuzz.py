@@ -1,4 +1,6 @@
-"""Random requests over the whole document, always the same ones: no fault of the server, no answer the document lacks."""
+"""Random requests over the whole document, always the same ones: no fault of the server, no answer the document
+lacks.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from secflow.projects.models import ProjectMember
 from tests.factories import PROJECT, AppTemplateFactory, InstanceFactory, JobTemplateFactory, NodeFactory, UserFactory
 
 DOCUMENT = schemathesis.openapi.from_path(Path(urls.__file__).with_name("openapi.yaml"))
-# A run of tests lasts as long as the slowest promise allows: enough examples to meet every field, not every pair of them.
+# A run of tests lasts as long as the slowest promise allows: enough examples to meet every field, not every pair of
+# them.
 EXAMPLES = 25
 # It asks the cluster, which is not there; tests/api/test_health.py has it.
 EXCLUDED = "/api/workflow/ready"
@@ -36,7 +39,9 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 
 @pytest.fixture
 def known(db: None, settings: Any) -> Iterator[dict[str, str]]:
-    """Ids that exist, by path parameter, and the token of their owner. Waiting for a cluster that is not there is cut short."""
+    """Ids that exist, by path parameter, and the token of their owner. Waiting for a cluster that is not there is cut
+    short.
+    """
     settings.SECFLOW = replace(settings.SECFLOW, wait_seconds=0.0)
     user = UserFactory()
     owner = str(user.pk)

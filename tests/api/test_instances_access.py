@@ -1,4 +1,6 @@
-"""Who may do what with instances: every route for every role, and nothing changed where it is refused (contract A.2, A.3)."""
+"""Who may do what with instances: every route for every role, and nothing changed where it is refused (contract A.2,
+A.3).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from tests.api.conftest import Api
 from tests.factories import InstanceFactory, JobTemplateFactory, NodeFactory
 from workflows.models import Event, WorkflowInstance, WorkflowNode
 
-# Method, path below the instance, body, and the status that someone with the right gets. The instance is an initialized,
+# Method, path below the instance, body, and the status that someone with the right gets. The instance is an
+# initialized,
 # persistent one with a job node and no cluster: what would need the cluster is asked for where the state refuses it.
 ROUTES: list[tuple[str, str, Any, int]] = [
     ("GET", "", None, 200),

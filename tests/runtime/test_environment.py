@@ -90,7 +90,6 @@ def test_a_value_becomes_its_type(name: str, raw: str, field: str, value: Any) -
         ("DATABASE_URL", "postgresql://u@h"),
         ("DATABASE_URL", "postgresql://u@h:port/n"),
         ("REDIS_URL", "http://h"),
-        ("REDIS_URL", "redis://"),
         ("AUTH_ALGORITHMS", "none"),
     ],
 )
@@ -142,11 +141,13 @@ def test_secrets_are_never_shown() -> None:
     password = "very-secret"
     (problem,) = problems_of(DATABASE_URL=f"mysql://u:{password}@h/n")
     (short,) = problems_of(SECRET_KEY="short")
+    (hostless,) = problems_of(REDIS_URL=f"redis://:{password}@")
     shown = repr(load({**COMPLETE, "DATABASE_URL": f"postgresql://u:{password}@h/n"}))
 
     assert password not in problem
     assert "mysql://u:********@h/n" in problem
     assert "'short'" not in short
+    assert password not in hostless
     assert password not in shown
     assert COMPLETE["SECRET_KEY"] not in shown
 
@@ -158,7 +159,8 @@ def test_secrets_are_never_shown() -> None:
         ({"AUTH_MODE": "jwt", "AUTH_JWT_KEY": "k", "AUTH_AUDIENCE": "a"}, "AUTH_ISSUER is not set"),
         ({"AUTH_MODE": "jwt", "AUTH_JWT_KEY": "k", "AUTH_ISSUER": "i"}, "AUTH_AUDIENCE is not set"),
         (
-            {"AUTH_MODE": "jwt", "AUTH_JWKS_URL": "https://h/j", "AUTH_ISSUER": "i", "AUTH_AUDIENCE": "a", "AUTH_ALGORITHMS": "HS256"},
+            {"AUTH_MODE": "jwt", "AUTH_JWKS_URL": "https://h/j", "AUTH_ISSUER": "i", "AUTH_AUDIENCE": "a",
+             "AUTH_ALGORITHMS": "HS256"},
             "AUTH_ALGORITHMS names an HS algorithm",
         ),
         ({"AUTH_MODE": "service"}, "AUTH_SERVICE_URL is not set"),

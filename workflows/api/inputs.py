@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from k8s_bridge.names import namespace_of
 from secflow.http.fields import FlagField, FloatingField, TextField, WholeNumberField, WordField, name_field
-from secflow.http.serializers import Input, refuse_repeated
+from secflow.http.serializers import Input, InputList, refuse_repeated
 from templates_app import specs
 from templates_app.api.parts import (
     VALUE_LIMIT,
@@ -97,7 +97,10 @@ class NodeInput(Input):
     timeout_seconds = WholeNumberField(required=False, allow_null=True, default=None, min_value=1)
     create_service = FlagField(required=False, allow_null=True, default=None)
     service_name = service_name_field()
-    service_ports = ServicePortInput(many=True, required=False, allow_null=True, default=None, max_length=LIST_LIMIT)
+    # Not `many=True`: that would allow null for each port as well.
+    service_ports = InputList(
+        child=ServicePortInput(), required=False, allow_null=True, default=None, max_length=LIST_LIMIT
+    )
     service_type = WordField(ServiceType, required=False, allow_null=True, default=None)
     create_ingress = FlagField(required=False, allow_null=True, default=None)
     ingress_type = WordField(INGRESS_TYPES, required=False, allow_null=True, default=None)

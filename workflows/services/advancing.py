@@ -128,7 +128,8 @@ def create_workloads(
 def _conclude(
     instance: WorkflowInstance, run: Run, verdict: RunStatus, unreached: tuple[str, ...], *, now: datetime
 ) -> None:
-    message = None
+    # A warning that came during the run is not wiped out by its success.
+    message = instance.message if instance.has_warning else None
     if verdict is RunStatus.FAILED:
         failed = NodeRun.objects.filter(run=run, status=NodeStatus.FAILED).order_by("finished_at", "id").first()
         if failed is not None:

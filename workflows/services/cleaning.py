@@ -11,7 +11,8 @@ import random
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from k8s_bridge.errors import ClusterError
@@ -22,6 +23,7 @@ from workflows.domain.transitions import InstanceEvent
 from workflows.models import Cleanup, NodeLog, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway
+from workflows.services.diagnoses import clean
 from workflows.services.journal import Entry, append
 from workflows.services.logs import capture_logs
 from workflows.services.moves import move_instance
@@ -41,14 +43,24 @@ def request_cleanup(
     """Notes that the locked instance is to be cleaned up, and wakes a worker for it after commit. A stronger goal stays."""
     row = Cleanup.objects.filter(instance=instance).first()
     if row is None:
-        Cleanup.objects.create(instance=instance, goal=goal, actor=actor, due_at=now, requested_at=now)
+        Cleanup.objects.create(instance=instance, goal=goal, actor=actor, due_at=Now(), requested_at=now)
     else:
         if _RANK[goal] > _RANK[CleanupGoal(row.goal)]:
             row.goal, row.actor = goal, actor
         row.generation += 1
-        row.due_at, row.error, row.tries = now, None, 0
+        row.due_at, row.error, row.tries = Now(), None, 0
         row.save(update_fields=["goal", "actor", "generation", "due_at", "error", "tries"])
     send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
+
+
+def let_go(workload_id: int, token: int, instance: WorkflowInstance) -> None:
+    """Gives a launch's lease back, and wakes the clean-up that may be waiting for it. The instance is locked.
+
+    The lock makes the clean-up see either the free lease or this wake-up.
+    """
+    Workload.objects.filter(pk=workload_id, lease_token=token).update(lease_until=None)
+    if Cleanup.objects.filter(pk=instance.pk).update(due_at=Now()):
+        send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
 
 
 def clean_up_instance(*, instance_id: str) -> bool:
@@ -56,8 +68,9 @@ def clean_up_instance(*, instance_id: str) -> bool:
 
     A turn that is not due, or that somebody else has, does nothing.
     """
-    now = timezone.now()
-    taken = Cleanup.objects.filter(pk=instance_id, due_at__lte=now).update(due_at=now + HOLD, tries=F("tries") + 1)
+    # By the database's clock: one that was requested a moment ago must be due for a worker whose own clock is behind.
+    due = Cleanup.objects.filter(pk=instance_id, due_at__lte=Now())
+    taken = due.update(due_at=Now() + HOLD, tries=F("tries") + 1)
     if not taken:
         return False
     row = Cleanup.objects.select_related("instance").filter(pk=instance_id).first()
@@ -68,7 +81,7 @@ def clean_up_instance(*, instance_id: str) -> bool:
     except ClusterError as err:
         pause = backoff(row.tries, retry_after=err.retry_after, spread=random.random())  # noqa: S311
         Cleanup.objects.filter(pk=instance_id, generation=row.generation).update(
-            error=str(err), due_at=timezone.now() + pause
+            error=clean(str(err)), due_at=Now() + pause
         )
         logger.warning("clean-up has to be tried again: %s", err, extra={"instance_id": instance_id})
         return False
@@ -77,8 +90,10 @@ def clean_up_instance(*, instance_id: str) -> bool:
 def _turn(row: Cleanup) -> bool:
     instance = row.instance
     leaving = row.goal != CleanupGoal.TIDY
+    # A launch that is in somebody's hands may make its object after the last look below: it is left to the next turn.
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
     unwanted = set(
-        Workload.objects.filter(instance=instance, state=WorkloadState.DELETING).values_list("pk", flat=True)
+        Workload.objects.filter(free, instance=instance, state=WorkloadState.DELETING).values_list("pk", flat=True)
     )
     newest = Workload.objects.filter(instance=instance).aggregate(newest=Max("pk"))["newest"]
     if newest is not None:
@@ -93,7 +108,7 @@ def _turn(row: Cleanup) -> bool:
             return left.count == left.going
 
         if not wait_until(nothing_left, seconds=PATIENCE):
-            Cleanup.objects.filter(pk=instance.pk, generation=row.generation).update(due_at=timezone.now())
+            Cleanup.objects.filter(pk=instance.pk, generation=row.generation).update(due_at=Now())
             send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
             return False
     return _finish(row, unwanted)
@@ -104,25 +119,25 @@ def _fetch_last_words(instance: WorkflowInstance) -> None:
     waiting = NodeLog.objects.filter(node_run__instance=instance, due_at__isnull=False)
     ids = list(waiting.values_list("node_run_id", flat=True))
     if ids:
-        capture_logs(node_run_ids=ids, is_last_chance=True)
+        capture_logs(node_run_ids=ids)
 
 
 def _finish(row: Cleanup, unwanted: set[int]) -> bool:
     """Carries out the goal, if no newer request came and no launch is still in somebody's hands."""
-    now = timezone.now()
     with transaction.atomic():
         instance = WorkflowInstance.objects.select_for_update().filter(pk=row.pk).first()
         current = Cleanup.objects.filter(pk=row.pk, generation=row.generation).first()
         if instance is None or current is None:
             return False
-        in_hand = Workload.objects.filter(pk__in=unwanted, lease_until__gt=now).order_by("-lease_until").first()
-        if in_hand is not None and in_hand.lease_until is not None:
-            # That worker may be about to make its object: look again when it has let go.
-            soon = min(in_hand.lease_until, now + timedelta(seconds=0.2 * 2 ** min(row.tries, 6)))
-            Cleanup.objects.filter(pk=row.pk).update(due_at=soon)
-            send_after_commit(CLEAN_UP_INSTANCE, instance_id=row.pk)
-            return False
         Workload.objects.filter(pk__in=unwanted).update(state=WorkloadState.GONE, due_at=None, lease_until=None)
+        left = Workload.objects.filter(instance=instance, state=WorkloadState.DELETING)
+        if left.exists():
+            # They were in somebody's hands when the last look began. Who holds one wakes the clean-up on letting go of it.
+            held = left.filter(lease_until__gt=Now()).order_by("lease_until").values_list("lease_until", flat=True).first()
+            Cleanup.objects.filter(pk=row.pk).update(due_at=held or Now())
+            if held is None:
+                send_after_commit(CLEAN_UP_INSTANCE, instance_id=row.pk)
+            return False
         match CleanupGoal(current.goal):
             case CleanupGoal.DELETE:
                 erase(instance, actor=current.actor)

@@ -39,7 +39,8 @@ class Pipeline:
         if isinstance(news, Change):
             self._take_one(news.kind, news.obj, deleted=news.type == "DELETED")
             return
-        for item in news.items:
+        # The newest pod of a workload speaks for it, so it has to come last.
+        for item in sorted(news.items, key=lambda item: item["metadata"].get("creationTimestamp") or ""):
             self._take_one(news.kind, item, deleted=False)
 
     def _take_one(self, kind: str, obj: dict[str, Any], *, deleted: bool) -> None:
@@ -65,10 +66,17 @@ class Pipeline:
                 try:
                     apply_observations(batch)
                     break
-                except DatabaseError as err:
+                except (OperationalError, InterfaceError) as err:
                     logger.warning("observations could not be written and are tried again: %s", err)
                     close_old_connections()
                     stop.wait(1.0)
+                except Exception:
+                    if len(batch) == 1:
+                        # What cannot be applied must not keep the others from it. Reconcile offers it again.
+                        logger.exception("an observation could not be applied: %s", batch[0])
+                        break
+                    self._one_by_one(batch, stop)
+                    break
 
     def _next_batch(self) -> list[Observation]:
         try:

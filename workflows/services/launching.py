@@ -33,6 +33,7 @@ from workflows.domain.transitions import NodeEvent, SetupEvent
 from workflows.models import NodeRun, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import SYSTEM, advance
 from workflows.services.backoff import backoff
+from workflows.services.cleaning import let_go
 from workflows.services.cluster import gateway, installation_uid
 from workflows.services.diagnoses import as_data, clean, sentence
 from workflows.services.journal import Entry, append
@@ -197,7 +198,10 @@ def _take_back(claim: Claim, ensured: Ensured) -> None:
         gateway().delete_workload(claim.spec.namespace, claim.spec.kind, claim.spec.name, ensured.uid)
     except ClusterError as err:
         logger.warning("object of a late launch is left to the clean-up: %s", err)
-    Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token).update(lease_until=None)
+    with transaction.atomic():
+        instance = WorkflowInstance.objects.select_for_update().filter(pk=claim.instance_id).first()
+        if instance is not None:
+            let_go(claim.workload_id, claim.token, instance)
 
 
 def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
@@ -211,9 +215,9 @@ def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
             if instance is None:
                 continue
             for claim, err in batch:
-                # The lease ends in any case: a clean-up may be waiting for it.
+                let_go(claim.workload_id, claim.token, instance)
                 mine = Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token)
-                mine.update(lease_until=None, error=clean(str(err)))
+                mine.update(error=clean(str(err)))
                 wanted = mine.filter(state=WorkloadState.LAUNCHING)
                 if not err.retryable:
                     _fail_launch(instance, wanted, diagnose_error(err))

@@ -5,6 +5,7 @@ Initialize, stop, uninitialize and delete wait a bounded time for the outcome; s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
@@ -28,8 +29,8 @@ from workflows.models import Cleanup, NodeRun, Run, WorkflowInstance, WorkflowNo
 from workflows.services.advancing import advance, create_workloads
 from workflows.services.cleaning import erase, has_anything_in_cluster, request_cleanup, stop_nodes, to_draft
 from workflows.services.journal import Entry, append
+from workflows.services.logs import want_logs
 from workflows.services.moves import move_instance, require
-from workflows.services.observing import want_logs
 from workflows.services.preflight import Prepared, check_cluster, prepare
 from workflows.services.runs import FRESH, close_run, open_run, open_run_of, retire, wanted_workloads
 from workflows.services.setup import conclude_setup
@@ -74,13 +75,24 @@ def start_instance(*, instance_id: str, actor: Actor) -> None:
     accept_run(instance_id=instance_id, actor=actor, verb=Verb.START, trigger="start")
 
 
-def accept_run(*, instance_id: str, actor: Actor, verb: Verb, trigger: str) -> None:
-    """The one way a run begins, whoever asks for it. `verb` is START or TRIGGER and decides which statuses allow it."""
+def accept_run(
+    *,
+    instance_id: str,
+    actor: Actor,
+    verb: Verb,
+    trigger: str,
+    guard: Callable[[WorkflowInstance], None] = lambda instance: None,
+) -> None:
+    """The one way a run begins, whoever asks for it. `verb` is START or TRIGGER and decides which statuses allow it.
+
+    `guard` raises when something else forbids it; it sees the locked instance.
+    """
     seen = _checked(instance_id, verb)
     prepared = prepare(seen)
     check_cluster(seen, prepared)
     with transaction.atomic():
         instance, prepared = _locked(instance_id, verb, prepared)
+        guard(instance)
         now = timezone.now()
         _close_open_run(instance, RunStatus.SUCCEEDED, now=now)
         _retire_what_a_new_run_replaces(instance, prepared, actor=actor, now=now)
@@ -93,6 +105,7 @@ def accept_run(*, instance_id: str, actor: Actor, verb: Verb, trigger: str) -> N
             started_at=now,
             finished_at=None,
             message=None,
+            has_warning=False,
         )
         run = open_run(instance, prepared, purpose=RunPurpose.RUN, trigger=trigger, actor=actor.id, now=now)
         append(instance, Entry("run.accepted", actor.id, run_number=run.number, data={"trigger": trigger}))
@@ -255,8 +268,8 @@ def _close_run_with_logs(run: Run, status: RunStatus, *, now: datetime) -> None:
     want_logs(running, now=now)
 
 
-def _wait(is_true: object) -> bool:
-    return wait_until(is_true, seconds=settings.SECFLOW.wait_seconds)  # type: ignore[arg-type]
+def _wait(is_true: Callable[[], bool]) -> bool:
+    return wait_until(is_true, seconds=settings.SECFLOW.wait_seconds)
 
 
 def _wait_for_cleanup(instance_id: str) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+
 from workflows.domain.errors import WrongStatus
 from workflows.domain.statuses import ENDED, NodeStatus
 from workflows.domain.transitions import (
@@ -68,10 +71,17 @@ def move_nodes(
     `changes` are columns that both have, such as `message`. A node that the table does not allow to move stays as it is.
     """
     sources, target = NODE_MOVES[event] if isinstance(event, NodeEvent) else SETUP_MOVES[event]
-    if target is NodeStatus.RUNNING:
-        changes.setdefault("started_at", now)
+    match event:
+        case SetupEvent.UNREADY:
+            changes["finished_at"] = None
+        case SetupEvent.VANISH:
+            changes |= {"started_at": None, "finished_at": None}
+        case SetupEvent():
+            changes["started_at"] = Coalesce("started_at", Value(now))
+        case NodeEvent.LAUNCH:
+            changes["started_at"] = now
     if target in ENDED:
-        changes.setdefault("finished_at", now)
+        changes["finished_at"] = now
     record = {"due_at": None, "due_reason": None, "clock_started_at": None} if target in ENDED else {}
     moved = NodeRun.objects.filter(run=run, node_id__in=node_ids, status__in=sources).update(
         status=target, updated_at=now, **record, **changes

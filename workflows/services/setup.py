@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
 from workflows.domain.statuses import InstanceStatus, NodeStatus, RunPurpose, RunStatus, WorkloadState
 from workflows.domain.transitions import InstanceEvent
-from workflows.locks import lock_instance
-from workflows.models import NodeRun, WorkflowInstance, Workload
+from workflows.models import NodeRun, Run, WorkflowInstance, Workload
+from workflows.services.cleaning import request_cleanup
 from workflows.services.journal import Entry, append
 from workflows.services.moves import move_instance
-from workflows.services.runs import close_run, open_run_of
+from workflows.services.runs import close_run, open_run_of, retire, wanted_workloads
 
 SYSTEM = "system"
 
@@ -40,7 +40,9 @@ def conclude_setup(instance: WorkflowInstance, *, now: datetime) -> None:
 
 
 def fail_setup(instance: WorkflowInstance, message: str, *, now: datetime) -> None:
-    """Ends a set-up as failed. Objects that were made stay until uninitialize."""
+    """Ends a set-up as failed. Objects that were made stay until uninitialize; what waits to be made is given up."""
+    if retire(wanted_workloads(instance).filter(state=WorkloadState.LAUNCHING)):
+        request_cleanup(instance, actor=SYSTEM, now=now)
     run = open_run_of(instance)
     if run is not None:
         close_run(run, RunStatus.FAILED, now=now, message=message)
@@ -51,13 +53,15 @@ def fail_setup(instance: WorkflowInstance, message: str, *, now: datetime) -> No
 def fail_stuck_setups(*, limit_seconds: float) -> int:
     """The watchdog of contract E.2: set-ups older than the limit become failed. Returns how many."""
     now = timezone.now()
-    stuck = WorkflowInstance.objects.filter(status=InstanceStatus.INITIALIZING).values_list("pk", flat=True)
+    late = {"purpose": RunPurpose.SETUP, "finished_at": None, "started_at__lt": now - timedelta(seconds=limit_seconds)}
+    stuck = Run.objects.filter(instance__status=InstanceStatus.INITIALIZING, **late).values_list("instance_id", flat=True)
     count = 0
     for instance_id in list(stuck):
         with transaction.atomic():
-            instance = lock_instance(instance_id)
-            run = open_run_of(instance) if instance.status == InstanceStatus.INITIALIZING else None
-            if run is None or (now - run.started_at).total_seconds() < limit_seconds:
+            instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+            if instance is None or instance.status != InstanceStatus.INITIALIZING:
+                continue
+            if not Run.objects.filter(instance=instance, **late).exists():
                 continue
             fail_setup(
                 instance, f"the set-up did not end within {limit_seconds:g} s; see the messages of its nodes", now=now

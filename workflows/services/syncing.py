@@ -5,18 +5,19 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from k8s_bridge.names import namespace_of, owner_of
-from k8s_bridge.observations import observe
-from k8s_bridge.specs import DEPLOYMENT, JOB
+from k8s_bridge.kinds import POD, SERVICE
+from k8s_bridge.specs import DEPLOYMENT
 from workflows.domain.actors import Actor
 from workflows.domain.errors import NotFound
 from workflows.domain.statuses import WANTED, InstanceStatus, NodeStatus, WorkloadState
 from workflows.locks import lock_instance
-from workflows.models import WorkflowInstance, WorkflowNode, Workload
+from workflows.models import Cleanup, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import advance
-from workflows.services.cluster import gateway, translated
+from workflows.services.cluster import translated
+from workflows.services.facts import look_at_instance
 from workflows.services.journal import Entry, append
-from workflows.services.observing import apply_observations, confirm_vanished
+from workflows.services.observing import apply_observations
+from workflows.services.reconciling import confirm_workloads
 from workflows.services.runs import open_run_of
 
 
@@ -29,21 +30,18 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
     instance = WorkflowInstance.objects.filter(pk=instance_id).first()
     if instance is None:
         raise NotFound("workflow_instance", instance_id)
-    began = timezone.now()
     with translated():
-        found = gateway().list_instance(namespace_of(instance.project_id), instance_id)
-    seen = [observe(kind, item) for kind in ("Pod", JOB, DEPLOYMENT) for item in found[kind]]
-    apply_observations(item for item in seen if item is not None)
-    there = {
-        (owner.attempt, kind)
-        for kind in (DEPLOYMENT, JOB)
-        for item in found[kind]
-        if (owner := owner_of(item)) is not None and not item["metadata"].get("deletionTimestamp")
-    }
-    missing = _judge_missing(instance, {attempt for attempt, _ in there}, before=began)
+        facts = look_at_instance(instance)
+        apply_observations(facts.all())
+        missing = _judge_missing(instance, {attempt for attempt, _ in facts.standing})
     with transaction.atomic():
         instance = lock_instance(instance_id)
-        warnings = [*missing, *_strays(instance, there), *_lost_readiness(instance)]
+        warnings = [
+            *missing,
+            *_missing_services(instance, facts.standing),
+            *_strays(instance, facts.standing),
+            *_lost_readiness(instance),
+        ]
         _note(instance, warnings)
         run = open_run_of(instance)
         if run is not None and instance.status == InstanceStatus.RUNNING:
@@ -51,25 +49,36 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
         append(instance, Entry("instance.synced", actor.id, "; ".join(warnings)))
 
 
-def _judge_missing(instance: WorkflowInstance, there: set[int], *, before: object) -> list[str]:
-    """Recorded objects that the list did not show. They are gone: the list was complete and younger than their launch."""
-    live = Workload.objects.filter(
-        instance=instance, state=WorkloadState.LIVE, is_finished=False, launched_at__lt=before
-    ).exclude(pk__in=there)
-    warnings = []
-    for workload in list(live):
-        confirm_vanished(workload_id=workload.pk, is_there=False)
-        warnings.append(f"{workload.kind} {workload.name} is recorded but not in the cluster")
-    return warnings
+def _judge_missing(instance: WorkflowInstance, there: set[int]) -> list[str]:
+    """Recorded objects that the list did not show and that a second look does not find either."""
+    live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE, is_finished=False).exclude(pk__in=there)
+    ids = list(live.values_list("pk", flat=True))
+    confirm_workloads(workload_ids=ids)
+    return [
+        f"{workload.kind} {workload.name} is recorded but not in the cluster; the next run makes it again"
+        for workload in Workload.objects.filter(pk__in=ids, state=WorkloadState.GONE)
+    ]
+
+
+def _missing_services(instance: WorkflowInstance, there: set[tuple[int, str]]) -> list[str]:
+    """Services of standing Deployments that the list did not show. Nothing makes them again before the app is replaced."""
+    live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE, service_name__isnull=False)
+    return [
+        f"Service {workload.service_name} is recorded but not in the cluster; initialize with force to make it again"
+        for workload in live
+        if (workload.pk, workload.kind) in there and (workload.pk, SERVICE) not in there
+    ]
 
 
 def _strays(instance: WorkflowInstance, there: set[tuple[int, str]]) -> list[str]:
-    """Objects that carry this instance's labels and that no record wants."""
+    """Objects that carry this instance's labels and that no record wants. Those that a clean-up is removing are no surprise."""
+    if Cleanup.objects.filter(instance=instance).exists():
+        return []
     known = set(Workload.objects.filter(instance=instance, state__in=WANTED).values_list("pk", flat=True))
     return sorted(
-        f"a {kind} of attempt {attempt} is in the cluster without a record"
+        f"a {kind} of attempt {attempt} is in the cluster without a record; it is going to be removed"
         for attempt, kind in there
-        if attempt not in known
+        if attempt not in known and kind != POD
     )
 
 

@@ -22,9 +22,8 @@ def trigger_instance(*, instance_id: str, actor: Actor) -> None:
     """Accepts a run for an authenticated caller, in both run modes; a persistent instance must be active (contract D.8)."""
     instance = _find(instance_id)
     require(instance, Verb.TRIGGER)
-    if instance.run_mode == RunMode.PERSISTENT:
-        _require_active(instance)
-    accept_run(instance_id=instance_id, actor=actor, verb=Verb.TRIGGER, trigger="trigger")
+    _require_active(instance)
+    accept_run(instance_id=instance_id, actor=actor, verb=Verb.TRIGGER, trigger="trigger", guard=_require_active)
 
 
 def fire_http_trigger(*, instance_id: str, secret: str | None) -> None:
@@ -34,6 +33,22 @@ def fire_http_trigger(*, instance_id: str, secret: str | None) -> None:
     a start raises.
     """
     instance = _find(instance_id)
+    _require_http(instance)
+    require(instance, Verb.TRIGGER)
+    if settings.SECFLOW.trigger_secrets_required and not hmac.compare_digest(
+        (secret or "").encode(), trigger_secret(instance_id).encode()
+    ):
+        raise Unauthenticated("the trigger secret is missing or wrong: send it as X-Trigger-Token")
+    _limit_rate(instance)
+    accept_run(
+        instance_id=instance_id, actor=ANONYMOUS_TRIGGER, verb=Verb.TRIGGER, trigger="http", guard=_require_http
+    )
+
+
+def _require_http(instance: WorkflowInstance) -> None:
+    """The switches of the HTTP trigger in the order of contract D.7. They are asked again under the lock: once they are off, no
+    run is accepted any more.
+    """
     if instance.run_mode != RunMode.PERSISTENT:
         raise Invalid("the HTTP trigger works for persistent workflows only", {"run_mode": instance.run_mode})
     if instance.trigger_type != TriggerType.HTTP:
@@ -43,13 +58,6 @@ def fire_http_trigger(*, instance_id: str, secret: str | None) -> None:
     if not instance.trigger_enabled:
         raise Invalid("the HTTP trigger of this workflow is switched off", {"trigger_enabled": False})
     _require_active(instance)
-    require(instance, Verb.TRIGGER)
-    if settings.SECFLOW.trigger_secrets_required and not hmac.compare_digest(
-        (secret or "").encode(), trigger_secret(instance_id).encode()
-    ):
-        raise Unauthenticated("the trigger secret is missing or wrong: send it as X-Trigger-Token")
-    _limit_rate(instance)
-    accept_run(instance_id=instance_id, actor=ANONYMOUS_TRIGGER, verb=Verb.TRIGGER, trigger="http")
 
 
 def trigger_secret(instance_id: str) -> str:
@@ -66,7 +74,7 @@ def _find(instance_id: str) -> WorkflowInstance:
 
 
 def _require_active(instance: WorkflowInstance) -> None:
-    if not instance.is_active:
+    if instance.run_mode == RunMode.PERSISTENT and not instance.is_active:
         raise Invalid(f"workflow {instance.pk} is not active; activate it first", {"is_active": False})
 
 

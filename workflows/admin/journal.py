@@ -1,0 +1,107 @@
+"""The journal of all instances, also of those that are gone."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import FieldTextFilter, RangeDateTimeFilter
+from unfold.decorators import display
+
+from secflow.console.display import badge, list_link, moment, shortened
+from secflow.console.pages import UncountedAdmin, user_names
+from workflows.admin.cells import ActorColumn, instance_link
+from workflows.models import Event
+
+_COLOURS = {
+    "succeeded": "success",
+    "failed": "danger",
+    "stopped": "warning",
+    "deleted": "danger",
+    "running": "info",
+    "accepted": "info",
+    "initialized": "primary",
+}
+
+
+def _kind_badge(kind: str) -> SafeString | str:
+    return badge(kind, variant=_COLOURS.get(kind.rpartition(".")[2], "default"))
+
+
+@admin.register(Event)
+class EventAdmin(ActorColumn, UncountedAdmin):
+    """Facts in the order in which they happened, newest first."""
+
+    actor_field = "actor"
+    list_defer = ("data",)
+    list_display = (
+        "when_cell",
+        "kind_cell",
+        "instance_cell",
+        "project_id",
+        "run_number",
+        "node_cell",
+        "actor_cell",
+        "message_cell",
+    )
+    list_display_links = ("when_cell",)
+    list_filter = (
+        ("kind", FieldTextFilter),
+        ("project_id", FieldTextFilter),
+        ("instance_id", FieldTextFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("instance_id__exact", "node_id__exact", "kind", "message")
+    search_help_text = "Instance's or node's id, kind, or words of the message"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "sequence",
+                    "kind_badge",
+                    "instance_field",
+                    "project_id",
+                    "node_id",
+                    "run_number",
+                    "done_by",
+                    "message",
+                    "created_at",
+                    "data",
+                )
+            },
+        ),
+    )
+    readonly_fields = ("kind_badge", "instance_field", "done_by")
+
+    @display(description="When", ordering="id")
+    def when_cell(self, row: Event) -> str:
+        return moment(row.created_at)
+
+    @display(description="What", ordering="kind")
+    def kind_cell(self, row: Event) -> SafeString | str:
+        return _kind_badge(row.kind)
+
+    @display(description="Instance")
+    def instance_cell(self, row: Event) -> SafeString:
+        # The instance may be gone; its journal is always there.
+        return list_link("workflows", "event", row.instance_id, instance_id=row.instance_id)
+
+    @display(description="Node")
+    def node_cell(self, row: Event) -> str:
+        return row.node_id or ""
+
+    @display(description="Message")
+    def message_cell(self, row: Event) -> str:
+        return shortened(row.message)
+
+    @display(description="What")
+    def kind_badge(self, row: Event) -> SafeString | str:
+        return _kind_badge(row.kind)
+
+    @display(description="Instance")
+    def instance_field(self, row: Event) -> SafeString:
+        return instance_link(row.instance_id)
+
+    @display(description="By")
+    def done_by(self, row: Event) -> str:
+        return user_names({row.actor}).get(row.actor, row.actor)

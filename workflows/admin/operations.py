@@ -1,0 +1,148 @@
+"""What operators may do to instances: the verbs of the API, by the same services (contract D.2, E)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from unfold.enums import ActionVariant
+
+from secflow.console.operations import Operation
+from workflows.domain.actors import Actor
+from workflows.domain.statuses import RunMode
+from workflows.domain.transitions import ALLOWED, Verb
+from workflows.models import WorkflowInstance
+from workflows.services import lifecycle, syncing, triggers
+
+
+def _calls(service: Callable[..., object], **arguments: Any) -> Callable[[WorkflowInstance, Actor], object]:
+    def call(instance: WorkflowInstance, actor: Actor) -> object:
+        return service(instance_id=instance.pk, actor=actor, **arguments)
+
+    return call
+
+
+def _in_status(verb: Verb) -> Callable[[WorkflowInstance], bool]:
+    return lambda instance: instance.status in ALLOWED[verb]
+
+
+def _persistent(verb: Verb, *, active: bool) -> Callable[[WorkflowInstance], bool]:
+    return lambda instance: (
+        instance.run_mode == RunMode.PERSISTENT and instance.is_active is active and instance.status in ALLOWED[verb]
+    )
+
+
+INSTANCE_OPERATIONS = (
+    Operation(
+        name="initialize",
+        title="Initialize",
+        done="initializing was asked for",
+        effect="The Deployments and Services of the app nodes are made in the cluster. Jobs do not run yet.",
+        call=_calls(lifecycle.initialize_instance),
+        is_allowed=_in_status(Verb.INITIALIZE),
+        icon="construction",
+    ),
+    Operation(
+        name="force_initialize",
+        title="Force initialize",
+        done="initializing anew was asked for",
+        effect=(
+            "Everything these workflows have in the cluster is removed first, running apps included. Then the app nodes are "
+            "made again from the templates as they are now."
+        ),
+        call=_calls(lifecycle.initialize_instance, force=True),
+        is_allowed=_in_status(Verb.FORCE_INITIALIZE),
+        icon="restart_alt",
+        variant=ActionVariant.WARNING,
+        is_destructive=True,
+    ),
+    Operation(
+        name="start",
+        title="Start",
+        done="a run was started",
+        effect="A new run begins: every node starts as soon as all nodes before it have succeeded.",
+        call=_calls(lifecycle.start_instance),
+        is_allowed=_in_status(Verb.START),
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+    ),
+    Operation(
+        name="trigger",
+        title="Trigger",
+        done="a further run was triggered",
+        effect="A further run begins. Apps that are set up stay; jobs of the last run are removed and made again.",
+        call=_calls(triggers.trigger_instance),
+        is_allowed=_in_status(Verb.TRIGGER),
+        icon="bolt",
+    ),
+    Operation(
+        name="stop",
+        title="Stop",
+        done="stopped",
+        effect=(
+            "An open run ends as stopped. The Deployments, Jobs and Services of these workflows are deleted from the cluster; "
+            "logs written so far are kept."
+        ),
+        call=_calls(lifecycle.stop_instance),
+        is_allowed=_in_status(Verb.STOP),
+        icon="stop_circle",
+        variant=ActionVariant.WARNING,
+        is_destructive=True,
+    ),
+    Operation(
+        name="uninitialize",
+        title="Uninitialize",
+        done="uninitializing was asked for",
+        effect=(
+            "An open run is stopped and everything these workflows have in the cluster is deleted. They become drafts that can "
+            "be edited; run numbers, past runs and their logs are kept."
+        ),
+        call=_calls(lifecycle.uninitialize_instance),
+        is_allowed=_in_status(Verb.UNINITIALIZE),
+        icon="layers_clear",
+        variant=ActionVariant.WARNING,
+        is_destructive=True,
+    ),
+    Operation(
+        name="activate",
+        title="Activate",
+        done="accepts triggers",
+        effect="Persistent workflows accept triggers again.",
+        call=_calls(lifecycle.activate_instance),
+        is_allowed=_persistent(Verb.ACTIVATE, active=False),
+        icon="toggle_on",
+    ),
+    Operation(
+        name="deactivate",
+        title="Deactivate",
+        done="accepts no triggers",
+        effect="Persistent workflows refuse triggers until they are activated. A run that is open goes on.",
+        call=_calls(lifecycle.deactivate_instance),
+        is_allowed=_persistent(Verb.DEACTIVATE, active=True),
+        icon="toggle_off",
+    ),
+    Operation(
+        name="sync",
+        title="Sync status",
+        done="compared with the cluster",
+        effect="The cluster is read and the records are made to agree with it. Nothing is made or deleted there.",
+        call=_calls(syncing.sync_instance),
+        is_allowed=_in_status(Verb.SYNC),
+        icon="sync",
+    ),
+    Operation(
+        name="delete",
+        title="Delete",
+        done="deleted",
+        effect=(
+            "These workflows are removed with their nodes, runs and logs, and everything they have in the cluster is deleted. "
+            "A running one is stopped first. Only the journal stays. This cannot be undone."
+        ),
+        call=_calls(lifecycle.delete_instance),
+        is_allowed=_in_status(Verb.DELETE),
+        icon="delete",
+        variant=ActionVariant.DANGER,
+        is_destructive=True,
+        right="delete",
+    ),
+)

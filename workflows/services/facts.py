@@ -1,0 +1,78 @@
+"""What one pass over the cluster showed, reduced to one object and one pod for each attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from k8s_bridge.names import namespace_of, owner_of
+from k8s_bridge.observations import Observation, Phase, observe
+from k8s_bridge.specs import DEPLOYMENT, JOB
+from workflows.models import WorkflowInstance
+from workflows.services.cluster import gateway
+
+
+class Facts:
+    """Lists of objects in, the observations that count out."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.objects: dict[int, Observation] = {}
+        self.pods: dict[int, tuple[str, Observation]] = {}
+        self.owners: dict[int, str] = {}  # attempt -> instance id, for everything that is not going already
+        self.standing: set[tuple[int, str]] = set()  # (attempt, kind), the same
+
+    def add(self, kind: str, items: Iterable[dict[str, Any]]) -> None:
+        """Takes in objects of one kind. An object may come twice."""
+        for item in items:
+            self.seen += 1
+            owner = owner_of(item)
+            if owner is None:
+                continue
+            if not item["metadata"].get("deletionTimestamp"):
+                self.owners[owner.attempt] = owner.instance_id
+                self.standing.add((owner.attempt, kind))
+            if kind not in (DEPLOYMENT, JOB, "Pod"):
+                continue
+            seen = observe(kind, item)
+            if seen is None:
+                continue
+            created = item["metadata"].get("creationTimestamp") or ""
+            if kind != "Pod":
+                self.objects[seen.attempt] = seen
+            elif self._is_newer(seen, created):
+                self.pods[seen.attempt] = (created, seen)
+
+    def _is_newer(self, seen: Observation, created: str) -> bool:
+        """A pod that succeeded decides its job, whichever came later; otherwise the newest pod speaks."""
+        known = self.pods.get(seen.attempt)
+        if known is None or seen.phase is Phase.SUCCEEDED:
+            return True
+        return known[1].phase is not Phase.SUCCEEDED and created >= known[0]
+
+    def of(self, attempt: int) -> Iterator[Observation]:
+        """The observations of one attempt: its pod says more than its object, so it comes first."""
+        if attempt in self.pods:
+            yield self.pods[attempt][1]
+        if attempt in self.objects:
+            yield self.objects[attempt]
+
+    def all(self) -> Iterator[Observation]:
+        for attempt in sorted(self.pods.keys() | self.objects.keys()):
+            yield from self.of(attempt)
+
+
+def look_at_all() -> Facts:
+    """Everything of this installation; one list per kind (and per 500 objects). Raises ClusterError."""
+    facts = Facts()
+    for kind in (DEPLOYMENT, JOB, "Pod"):
+        facts.add(kind, gateway().list_owned(kind))
+    return facts
+
+
+def look_at_instance(instance: WorkflowInstance) -> Facts:
+    """Everything of one instance, Services too; four requests. Raises ClusterError."""
+    facts = Facts()
+    for kind, items in gateway().list_instance(namespace_of(instance.project_id), instance.pk).items():
+        facts.add(kind, items)
+    return facts
