@@ -10,7 +10,7 @@ UV = $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ARGS ?=
 # Compiled modules are kept: half a dozen processes start faster with them.
 unexport PYTHONDONTWRITEBYTECODE
-# Tools that load the settings without a running stand.
+# mypy's Django plugin loads the settings; nothing is connected to.
 OFFLINE := DATABASE_URL=postgresql://nobody@localhost/none REDIS_URL=redis://localhost:6379/0 HTTPS=true \
 	SECRET_KEY=only-for-checks-that-read-the-code-0123456789-abcdefghijklmnopqrstuvwxyz
 
@@ -41,9 +41,9 @@ check: $(BIN)/.dev ## Lint, types, import contract, migrations, OpenAPI document
 	$(BIN)/ruff format --check .
 	$(OFFLINE) $(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(OFFLINE) $(BIN)/python manage.py check --deploy --fail-level WARNING
-	$(OFFLINE) $(BIN)/python manage.py makemigrations --check --dry-run
-	$(OFFLINE) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
 	@cmp -s $(VENV)/openapi.yaml secflow/openapi.yaml || { echo "secflow/openapi.yaml is out of date: run make openapi"; exit 1; }
 	@for name in production stand dev; do $(MAKE) -s $(VENV)/$$name.txt; \
 		cmp -s $(VENV)/$$name.txt requirements/$$name.txt || { echo "requirements/$$name.txt is out of date: run make lock"; exit 1; }; done
@@ -56,7 +56,7 @@ bench: $(BIN)/.dev ## Measure hand-off, fan-out, requests and lists, each agains
 	$(BIN)/python -m tests.bench $(ARGS)
 
 openapi: $(BIN)/.run ## Write secflow/openapi.yaml anew
-	$(OFFLINE) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file secflow/openapi.yaml
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file secflow/openapi.yaml
 
 # The lock pins versions and hashes. Where packages come from is the user's own setting, so places are taken out of it.
 lock: $(BIN)/uv ## Bring uv.lock and requirements/ in line with pyproject.toml (ARGS=--upgrade: newest versions)

@@ -225,19 +225,40 @@ class Gateway:
                 f"There is no pod of {app} in {namespace}: it has not started yet, or it was removed.", status=404
             )
         name = log_container(pod, container)
+        return self.read_log(
+            namespace,
+            pod["metadata"]["name"],
+            name,
+            tail_lines=tail_lines,
+            previous=previous,
+            timestamps=timestamps,
+            limit_bytes=limit_bytes,
+        )
+
+    def read_log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        tail_lines: int | None = None,
+        previous: bool = False,
+        timestamps: bool = False,
+        limit_bytes: int | None = None,
+    ) -> PodLogs:
+        """What one container of a pod known by name has written. One request. Raises NotFound and Rejected as `pod_logs`."""
         query = {
-            "container": name,
+            "container": container,
             **({"tailLines": str(tail_lines)} if tail_lines is not None else {}),
             **({"previous": "true"} if previous else {}),
             **({"timestamps": "true"} if timestamps else {}),
             **({"limitBytes": str(limit_bytes)} if limit_bytes is not None else {}),
         }
-        pod_name = pod["metadata"]["name"]
-        text = self.client.read_text(object_path(POD, namespace, pod_name, "log"), query=query)
+        text = self.client.read_text(object_path(POD, namespace, pod, "log"), query=query)
         # The node answers 200 with this sentence when the container is gone and its log with it.
         if text.startswith("unable to retrieve container logs for ") and "\n" not in text:
-            raise NotFound(f"The log of container {name} of pod {pod_name} is gone: {text}", status=404)
-        return PodLogs(pod_name=pod_name, container=name, text=text)
+            raise NotFound(f"The log of container {container} of pod {pod} is gone: {text}", status=404)
+        return PodLogs(pod_name=pod, container=container, text=text)
 
     def warning_events(self, namespace: str, name: str) -> tuple[WarningEvent, ...]:
         """The cluster's warnings about the object `name`, oldest first. One request."""

@@ -1,8 +1,9 @@
 """The small process that starts, signals and reaps every pod process.
 
 Why it exists: forking the server costs milliseconds and must not run Python between fork and exec with threads about;
-this process is small, has one thread and may enter a user namespace of its own. When the server's end of the socket closes it
-ends every process group it started, then itself; should it be killed, the kernel ends its children.
+this process is small, has one thread and may enter a user namespace of its own. When the server's end of the socket
+closes, it ends every process group it started, then itself. Should it be killed, the kernel ends its children, and the
+server their groups.
 
 Protocol on one stream socket, each way: 4 bytes length (big endian), then JSON. Requests:
 * {"op": "start", "id", "argv", "env", "cwd", "limits", "root", "binds", "host_name", "private_processes", "wrapped",

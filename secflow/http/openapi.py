@@ -1,4 +1,4 @@
-"""How operations are described: one helper that adds the error envelopes, and small words shared by all documents."""
+"""How operations are described: one decorator that adds the error envelopes, and small words shared by all documents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MessageOutput(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerScheme(OpenApiAuthenticationExtension):
     """Documents BearerAuthentication."""
 
     target_class = "secflow.http.authentication.BearerAuthentication"

@@ -138,7 +138,10 @@ def check_broker(found: SecFlowSettings) -> Iterable[Finding]:
             info = client.info()
     except (redis.RedisError, OSError) as err:
         yield Finding(
-            "broker", "fail", f"Redis does not answer: {str(err).rstrip('.')}", "Correct REDIS_URL; runs go on when it is back."
+            "broker",
+            "fail",
+            f"Redis does not answer: {str(err).rstrip('.')}",
+            "Correct REDIS_URL; runs go on when it is back.",
         )
         return
     name = "Valkey" if "valkey_version" in info else "Redis"

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 def run(options: Options) -> int:
     """Start the stand, run the example if asked, serve until a signal.
 
-    Returns 0 for a good end, 1 when the example failed, 2 when something prevents the start (one sentence says what), 130
+    Returns 0 for a good end, 1 when the example failed, 2 when something prevents the start (a sentence says what), 130
     when it was interrupted before.
     """
     os.umask(0o077)

@@ -30,7 +30,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 logging.config.dictConfig(settings.LOGGING)
 
 
-class SecFlowLogger(Logger):  # type: ignore[misc]
+class SecFlowLogger(Logger):
     """Gunicorn's records go the way of all others; requests are not logged one by one."""
 
     def setup(self, cfg: Any) -> None:

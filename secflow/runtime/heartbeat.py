@@ -39,7 +39,12 @@ class Beat:
 
 
 def write(role: str, details: Mapping[str, Any] | None = None) -> None:
-    """Say that this process lives; it is believed for LIFETIME_SECONDS. An absent Redis is logged, never raised."""
+    """Say that this process lives; it is believed for LIFETIME_SECONDS. An absent Redis is logged, never raised.
+
+    HEARTBEAT_FILE, when set, is touched as well.
+    """
+    if settings.SECFLOW.heartbeat_file is not None:
+        settings.SECFLOW.heartbeat_file.touch(mode=0o600)
     value = json.dumps({"at": time.time(), "details": dict(details or {})})
     try:
         _client(settings.SECFLOW.redis_url).set(_key(role), value, ex=LIFETIME_SECONDS)

@@ -63,6 +63,10 @@ class Layout:
     def beat_schedule(self) -> Path:
         return self.root / "beat-schedule"
 
+    def alive(self, name: str) -> Path:
+        """Touched by process `name` as long as it lives."""
+        return self.root / f"alive-{name}"
+
     @property
     def admin_password(self) -> Path:
         return self.root / "admin-password"

@@ -108,34 +108,44 @@ def _own_services(layout: Layout, settings: SecFlowSettings, embedded: tuple[str
             patience=120,
             stop_seconds=8,
         ),
-        Service(
-            name="worker",
-            command=(
+        _background(
+            layout,
+            "worker",
+            (
                 python, "-m", "celery", "--app=secflow", "worker", "--pool=threads", "--without-gossip",
                 "--without-mingle", f"--concurrency={settings.worker_concurrency}", f"--loglevel={settings.log_level}",
             ),
-            said="started",
             after=everything,
             stop_seconds=12,
         ),
-        Service(
-            name="watcher",
-            command=(python, manage, "watch_cluster", "--skip-checks"),
-            said="started",
-            after=everything,
-            stop_seconds=5,
-        ),
-        Service(
-            name="beat",
-            command=(
+        _background(layout, "watcher", (python, manage, "watch_cluster", "--skip-checks"), after=everything),
+        _background(
+            layout,
+            "beat",
+            (
                 python, "-m", "celery", "--app=secflow", "beat", f"--schedule={layout.beat_schedule}", "--pidfile=",
                 f"--loglevel={settings.log_level}",
             ),
-            said="started",
             after=everything,
-            stop_seconds=5,
         ),
     )  # fmt: skip
+
+
+def _background(
+    layout: Layout, name: str, command: tuple[str, ...], *, after: tuple[str, ...], stop_seconds: float = 5
+) -> Service:
+    """A process without a port: it is ready when it gives its first sign of life."""
+    alive = layout.alive(name)
+    # One of the last start would be believed.
+    alive.unlink(missing_ok=True)
+    return Service(
+        name=name,
+        command=command,
+        after=after,
+        ready=alive.exists,
+        stop_seconds=stop_seconds,
+        env={"HEARTBEAT_FILE": str(alive)},
+    )
 
 
 def _prepare_options(layout: Layout, embedded: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,7 +156,7 @@ def _prepare_options(layout: Layout, embedded: tuple[str, ...]) -> tuple[str, ..
     return tuple(options)
 
 
-def answers(host: str, port: int, path: str, *, timeout: float = 2.0) -> bool:
+def answers(host: str, port: int, path: str, *, timeout: float = 0.5) -> bool:
     """Whether a GET of `path` is answered with 200."""
     connection = http.client.HTTPConnection(_browsable(host).strip("[]"), port, timeout=timeout)
     try:

@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 from secflow.settings import environment
+from secflow.settings.console import *  # noqa: F403  UNFOLD, which the admin pages look for
 from secflow.settings.database import database_config
 from secflow.settings.environment import BASE_DIR
 from secflow.settings.messages import celery_broker_options
@@ -103,16 +104,15 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Files are served out of the packages that bring them: no step to collect them, no folder that can be out of date.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
 
-# Behind a proxy that ends TLS, everything but the two health routes (asked by kubelets over plain HTTP) demands it.
+# Behind a proxy that ends TLS, everything but the health routes (asked by kubelets over plain HTTP) demands it.
 HTTPS = (not DEBUG) if SECFLOW.https is None else SECFLOW.https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^api/workflow/(health|ready)$"]
+SECURE_REDIRECT_EXEMPT = [r"^api/workflow/(health|ready)$", r"^(livez|readyz)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

@@ -144,6 +144,12 @@ class SecFlowSettings:
         "TRIGGER_RATE", values.rate(), "60/minute", "Most calls of one instance's HTTP trigger."
     )
     worker_concurrency: int = variable("WORKER_CONCURRENCY", values.whole(1, 256), "8", "Threads of one Celery worker.")
+    heartbeat_file: Path | None = variable(  # noqa: RUF009
+        "HEARTBEAT_FILE",
+        values.folder(),
+        None,
+        "Worker, beat and watcher touch this file every 10 seconds, for the liveness probe of a container.",
+    )
     # Authentication
     auth_mode: str = variable(
         "AUTH_MODE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_cycle_is_named(draft: Draft) -> None:
     cycle = refusal["details"]["cycle"]
     assert cycle[0] == cycle[-1]
     assert set(cycle) == set(draft.id.values())
-    steps = set(zip(cycle, cycle[1:], strict=False))
+    steps = set(pairwise(cycle))
     assert steps == {(draft.id[x], draft.id[y]) for x, y in ("ab", "bc", "ca")}
 
 
@@ -126,7 +127,9 @@ def test_an_update_changes_what_is_given(draft: Draft) -> None:
     assert draft.relations() == {"a": ("", "c"), "b": ("", ""), "c": ("a", "")}
 
 
-@pytest.mark.parametrize(("given", "expected"), [({"shared_pvc": None}, None), ({}, "data"), ({"shared_pvc": ""}, "data")])
+@pytest.mark.parametrize(
+    ("given", "expected"), [({"shared_pvc": None}, None), ({}, "data"), ({"shared_pvc": ""}, "data")]
+)
 def test_only_an_explicit_null_clears_the_claim(draft: Draft, given: dict[str, Any], expected: str | None) -> None:
     draft.add("e1", "a", "b", shared_pvc="data")
 

@@ -93,7 +93,7 @@ def is_outage_of_the_cluster(answer: dict[str, Any]) -> bool:
 
 def place(case: schemathesis.Case, known: dict[str, str]) -> None:
     """Half of the requests, chosen by their own content, go to resources that exist."""
-    if len(repr(case.body)) % 2:
+    if sum(map(ord, repr((case.path_parameters, case.body)))) % 2:
         return
     kind = "job_template" if "job-templates" in case.path else "app_template"
     for name in case.path_parameters:

@@ -40,15 +40,17 @@ PENDING: list[tuple[str, str, Any, int]] = [
     ("POST", "/stop", None, 400),
     ("POST", "/uninitialize", None, 400),
 ]
-CASES = [(status, *route) for status, routes in (("initialized", ROUTES), ("running", RUNNING), ("pending", PENDING)) for route in routes]
+CASES = [
+    (status, *route)
+    for status, routes in (("initialized", ROUTES), ("running", RUNNING), ("pending", PENDING))
+    for route in routes
+]
 # sync-status talks to the cluster in every state: only its refusals can be seen here.
 REFUSALS = [*CASES, ("initialized", "POST", "/sync-status", None, 200)]
 
 
 def snapshot() -> list[Any]:
-    return [
-        list(model.objects.order_by("pk").values()) for model in (WorkflowInstance, WorkflowNode, Event)
-    ]
+    return [list(model.objects.order_by("pk").values()) for model in (WorkflowInstance, WorkflowNode, Event)]
 
 
 def made(status: str) -> WorkflowNode:

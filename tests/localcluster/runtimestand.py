@@ -104,7 +104,7 @@ class Stand:
 @asynccontextmanager
 async def running(home: Path, mode: Mode | None = None, **changes: Any) -> AsyncIterator[Stand]:
     """A started runtime on the state in `home`; at the end it is stopped and the state is written."""
-    home.mkdir(exist_ok=True)
+    await asyncio.to_thread(home.mkdir, exist_ok=True)
     store = Store(home / "state.db")
     runtime = Runtime(store, home, replace(FAST, sandbox=mode, **changes))
     await runtime.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -18,9 +18,9 @@ from k8s_bridge.localcluster.sandbox import Mode
 from tests.localcluster.runtimestand import MODES, conditions, container_of, deployment, job, pod, running
 
 ROOT = Path(__file__).resolve().parents[2]
-MARK = "86399"
+_numbers = itertools.count(20_000 + os.getpid() % 10_000 * 1000)
 
-CLUSTER = f"""
+CLUSTER = """
 import asyncio, sys
 from pathlib import Path
 from k8s_bridge.localcluster.sandbox import Mode
@@ -28,7 +28,7 @@ from tests.localcluster.runtimestand import pod, running
 
 async def main():
     async with running(Path(sys.argv[1]), Mode(sys.argv[2])) as stand:
-        script = "sleep {MARK} & exec sleep {MARK}"
+        script = f"sleep {sys.argv[3]} & exec sleep {sys.argv[3]}"
         stand.store.create("Pod", pod("p", ["sh", "-c", script]))
         await stand.ready("p")
         print("ready", flush=True)
@@ -38,28 +38,34 @@ asyncio.run(main())
 """
 
 
-def sleepers() -> list[psutil.Process]:
+@pytest.fixture
+def mark() -> str:
+    """A number of seconds that no other test sleeps for: what one test loses does not disturb the next."""
+    return str(next(_numbers))
+
+
+def sleepers(mark: str) -> list[psutil.Process]:
     found = psutil.process_iter(["cmdline", "status"])
-    return [p for p in found if p.info["cmdline"] == ["sleep", MARK] and p.info["status"] != psutil.STATUS_ZOMBIE]
+    return [p for p in found if p.info["cmdline"] == ["sleep", mark] and p.info["status"] != psutil.STATUS_ZOMBIE]
 
 
-def _two_sleepers() -> list[psutil.Process]:
+def _two_sleepers(mark: str) -> list[psutil.Process]:
     """The shell in the pod takes a moment to become the second one."""
     deadline = time.monotonic() + 10
-    while len(found := sleepers()) < 2 and time.monotonic() < deadline:
+    while len(found := sleepers(mark)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     return found
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
-def test_no_pod_outlives_a_killed_cluster(tmp_path: Path, mode: Mode) -> None:
+def test_no_pod_outlives_a_killed_cluster(tmp_path: Path, mode: Mode, mark: str) -> None:
     home = tmp_path / "home"
     cluster = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER, str(home), str(mode)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CLUSTER, str(home), str(mode), mark], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert cluster.stdout is not None
     assert cluster.stdout.readline() == "ready\n"
-    before = _two_sleepers()
+    before = _two_sleepers(mark)
 
     cluster.kill()
     cluster.wait()
@@ -91,15 +97,15 @@ def test_leftovers_kills_only_what_was_noted(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("mode", MODES, ids=str)
-async def test_stopping_ends_every_process(tmp_path: Path, mode: Mode) -> None:
+async def test_stopping_ends_every_process(tmp_path: Path, mode: Mode, mark: str) -> None:
     async with running(tmp_path / "home", mode) as stand:
         for number in range(3):
-            stand.store.create("Pod", pod(f"p{number}", ["sh", "-c", f"trap '' TERM; sleep {MARK} & wait; wait"]))
+            stand.store.create("Pod", pod(f"p{number}", ["sh", "-c", f"trap '' TERM; sleep {mark} & wait; wait"]))
         for number in range(3):
             await stand.ready(f"p{number}")
 
-    psutil.wait_procs(sleepers(), timeout=5)
-    assert sleepers() == []
+    psutil.wait_procs(sleepers(mark), timeout=5)
+    assert sleepers(mark) == []
 
 
 @pytest.mark.asyncio
@@ -171,9 +177,10 @@ async def test_a_deployment_replaces_its_lost_pods(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_pods_end_and_a_new_launcher_comes_when_the_launcher_dies(tmp_path: Path) -> None:
-    async with running(tmp_path / "home") as stand:
-        stand.store.create("Pod", pod("p", ["sleep", MARK]))
+@pytest.mark.parametrize("mode", MODES, ids=str)
+async def test_pods_end_and_a_new_launcher_comes_when_the_launcher_dies(tmp_path: Path, mode: Mode, mark: str) -> None:
+    async with running(tmp_path / "home", mode) as stand:
+        stand.store.create("Pod", pod("p", ["sleep", mark]))
         await stand.ready("p")
         shared = stand.runtime._shared
         assert shared is not None
@@ -183,7 +190,6 @@ async def test_pods_end_and_a_new_launcher_comes_when_the_launcher_dies(tmp_path
 
         ended = await stand.ended("p")
         assert container_of(ended)["state"]["terminated"]["exitCode"] == 137
-        psutil.wait_procs(sleepers(), timeout=5)
-        assert sleepers() == []
+        psutil.wait_procs(sleepers(mark), timeout=5)
+        assert sleepers(mark) == []
         assert await stand.output("next", "echo fine") == "fine\n"
-        await asyncio.sleep(0)

@@ -48,7 +48,8 @@ def test_the_file_gives_complete_bodies() -> None:
         ("{}", "is no workflow definition: 'project_id' is missing"),
         ('{"project_id": "p", "instance": {"name": "n"}, "app_templates": {"a": {}}}', "'containers' is missing"),
         (
-            '{"project_id": "p", "instance": {"name": "n"}, "job_templates": {"a": {"containers": [{"command": ["@no.py"]}]}}}',
+            '{"project_id": "p", "instance": {"name": "n"},'
+            ' "job_templates": {"a": {"containers": [{"command": ["@no.py"]}]}}}',
             "no.py cannot be read: No such file or directory",
         ),
     ],
@@ -65,7 +66,8 @@ def test_the_scripts_find_every_fault_of_the_site(tmp_path: Path) -> None:
     scripts = {name: script(name, tmp_path) for name in ("site", "crawl", "links", "security", "report")}
     environ = {**os.environ, "PORT": "0", "SITE_HOST": "127.0.0.1"}
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", scripts["site"]], env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-u", "-c", scripts["site"]],
+        env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as site:  # fmt: skip
         assert site.stdout is not None
         environ["SITE_PORT"] = site.stdout.readline().split()[-1]

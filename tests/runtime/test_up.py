@@ -116,6 +116,7 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_works(
 
 def test_a_taken_port_is_one_sentence(environ: dict[str, str]) -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", int(environ["PORT"])))
         taken.listen()
 

@@ -148,7 +148,7 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
 
 def _node_table(instance: WorkflowInstance) -> Table:
     nodes = instance.node_set.only(
-        "id", "name", "node_type", "template_id", "status", "k8s_resource_name", "service_name", "started_at",
+        "id", "instance", "name", "node_type", "template_id", "status", "k8s_resource_name", "service_name", "started_at",
         "finished_at", "message", "created_at",
     )  # fmt: skip
     return Table(

@@ -29,6 +29,7 @@ class WorkflowNodeAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdm
     """Nodes as they are now; what they did in each run is in the table below."""
 
     list_select_related = ("instance",)
+    ordering = ("id",)  # the only order of all nodes that has an index; ids begin with names
     list_defer = (
         "position",
         "env_vars",

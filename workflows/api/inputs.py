@@ -45,6 +45,11 @@ def _project_id_problem(text: str) -> str | None:
     return None
 
 
+def _list_of(item: Input, *, limit: int = LIST_LIMIT, **kwargs: Any) -> InputList:
+    # Not `many=True`: with allow_null that would allow null for each item as well.
+    return InputList(child=item, max_length=limit, **kwargs)
+
+
 def _pvc_field() -> TextField:
     return TextField(required=False, allow_null=True, default=None, max_length=PVC_LIMIT)
 
@@ -76,7 +81,7 @@ class SourcedVolumeMountInput(Input):
     sub_path = sub_path_field()
     source_node_id = TextField(max_length=ID_LIMIT)
     source_pvc_name = _pvc_field()
-    read_only = FlagField(required=False, default=True)
+    read_only = FlagField(required=False, default=True)  # type: ignore[assignment]
 
     def check_items(self, items: list[dict[str, Any]]) -> None:
         refuse_repeated(items, "mount_path", lambda item: specs.same_path(item["mount_path"]))
@@ -91,23 +96,20 @@ class NodeInput(Input):
     template_id = TextField(max_length=ID_LIMIT)
     name = name_field()
     position = PositionInput(required=False, default=lambda: {"x": 0.0, "y": 0.0})
-    env_vars = EnvVarInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
-    volume_mounts = NodeVolumeMountInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
+    env_vars = _list_of(EnvVarInput(), required=False, default=list)
+    volume_mounts = _list_of(NodeVolumeMountInput(), required=False, default=list)
     resources = ResourceRequirementsInput(required=False, allow_null=True, default=None)
     timeout_seconds = WholeNumberField(required=False, allow_null=True, default=None, min_value=1)
     create_service = FlagField(required=False, allow_null=True, default=None)
     service_name = service_name_field()
-    # Not `many=True`: that would allow null for each port as well.
-    service_ports = InputList(
-        child=ServicePortInput(), required=False, allow_null=True, default=None, max_length=LIST_LIMIT
-    )
+    service_ports = _list_of(ServicePortInput(), required=False, allow_null=True, default=None)
     service_type = WordField(ServiceType, required=False, allow_null=True, default=None)
     create_ingress = FlagField(required=False, allow_null=True, default=None)
     ingress_type = WordField(INGRESS_TYPES, required=False, allow_null=True, default=None)
     ingress_host = TextField(required=False, allow_null=True, default=None, max_length=253)
     ingress_ip = TextField(required=False, allow_null=True, default=None, max_length=64)
-    input_env_vars = SourcedEnvVarInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
-    input_volume_mounts = SourcedVolumeMountInput(many=True, required=False, default=list, max_length=LIST_LIMIT)
+    input_env_vars = _list_of(SourcedEnvVarInput(), required=False, default=list)
+    input_volume_mounts = _list_of(SourcedVolumeMountInput(), required=False, default=list)
 
 
 class NodeChangesInput(NodeInput):
@@ -137,7 +139,7 @@ class EdgeInput(Input):
     """Edge of the contract (C.9)."""
 
     edge_id = TextField(max_length=EDGE_ID_LIMIT)
-    source = TextField(max_length=ID_LIMIT)
+    source = TextField(max_length=ID_LIMIT)  # type: ignore[assignment]
     target = TextField(max_length=ID_LIMIT)
     shared_pvc = _pvc_field()
 
@@ -147,7 +149,7 @@ class EdgeActionInput(Input):
 
     action = WordField(EDGE_ACTIONS)
     edge_id = TextField(max_length=EDGE_ID_LIMIT)
-    source = TextField(required=False, max_length=ID_LIMIT)
+    source = TextField(required=False, max_length=ID_LIMIT)  # type: ignore[assignment]
     target = TextField(required=False, max_length=ID_LIMIT)
     shared_pvc = TextField(required=False, allow_null=True, max_length=PVC_LIMIT)
 
@@ -170,8 +172,8 @@ class InstanceInput(Input):
     run_mode = WordField(RunMode, required=False, default=RunMode.ONCE.value)
     trigger_type = WordField(TriggerType, required=False, default=TriggerType.MANUAL.value)
     trigger_enabled = FlagField(required=False, default=False)
-    nodes = DraftNodeInput(many=True, required=False, default=list, max_length=MAX_NODES)
-    edges = EdgeInput(many=True, required=False, default=list, max_length=MAX_EDGES)
+    nodes = _list_of(DraftNodeInput(), limit=MAX_NODES, required=False, default=list)
+    edges = _list_of(EdgeInput(), limit=MAX_EDGES, required=False, default=list)
 
 
 class InstanceChangesInput(Input):
@@ -183,7 +185,7 @@ class InstanceChangesInput(Input):
     description = TextField(required=False, allow_null=True, multiline=True)
     trigger_enabled = FlagField()
     is_active = FlagField()
-    edges = EdgeInput(many=True, max_length=MAX_EDGES)
+    edges = _list_of(EdgeInput(), limit=MAX_EDGES)
 
 
 class InitializeInput(Input):

@@ -11,7 +11,7 @@ from workflows.api.inputs import INGRESS_TYPES, NODE_TYPES
 from workflows.domain.statuses import NodeStatus, Readiness, RunMode, ServiceType, TriggerType
 from workflows.selectors.instances import STATUS_WORDS
 
-_TIME = {"help_text": "UTC without offset, `2026-02-25T10:00:00`."}
+_TIME = "UTC without offset, `2026-02-25T10:00:00`."
 
 
 class PositionOutput(serializers.Serializer[Any]):
@@ -37,7 +37,7 @@ class SourcedVolumeMountOutput(serializers.Serializer[Any]):
     sub_path = serializers.CharField(allow_null=True)
     source_node_id = serializers.CharField()
     source_pvc_name = serializers.CharField(allow_null=True)
-    read_only = serializers.BooleanField()
+    read_only = serializers.BooleanField()  # type: ignore[assignment]
     pvc_name = serializers.CharField(allow_null=True, help_text="The claim it comes to now; null when not known yet.")
 
 
@@ -69,7 +69,7 @@ class NodeOutput(serializers.Serializer[Any]):
     ingress_type = serializers.ChoiceField(choices=INGRESS_TYPES, allow_null=True, required=False)
     ingress_host = serializers.CharField(allow_null=True, required=False)
     ingress_ip = serializers.CharField(allow_null=True, required=False)
-    started_at = serializers.CharField(allow_null=True, **_TIME)
+    started_at = serializers.CharField(allow_null=True, help_text=_TIME)
     finished_at = serializers.CharField(allow_null=True)
     message = serializers.CharField(allow_null=True)
     created_at = serializers.CharField()
@@ -79,7 +79,7 @@ class EdgeOutput(serializers.Serializer[Any]):
     """Edge (C.9)."""
 
     edge_id = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     target = serializers.CharField()
     shared_pvc = serializers.CharField(allow_null=True)
 
@@ -99,7 +99,7 @@ class InstanceOutput(serializers.Serializer[Any]):
     trigger_url = serializers.CharField(allow_null=True)
     is_active = serializers.BooleanField()
     run_count = serializers.IntegerField()
-    last_run_at = serializers.CharField(allow_null=True, **_TIME)
+    last_run_at = serializers.CharField(allow_null=True, help_text=_TIME)
     nodes = NodeOutput(many=True)
     edges = EdgeOutput(many=True)
     message = serializers.CharField(allow_null=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rest_framework.request import Request
@@ -18,9 +19,12 @@ from workflows.api.schemas import InstanceOutput
 from workflows.services import lifecycle, syncing, triggers
 
 TAG = "Actions"
+Post = Callable[..., Response]
 
 
-def _action(summary: str, description: str, *, name: str, errors: tuple[int, ...], **kwargs: Any) -> Any:
+def _action(
+    summary: str, description: str, *, name: str, errors: tuple[int, ...], **kwargs: Any
+) -> Callable[[Post], Post]:
     return documented(
         summary,
         description,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
+from django.db import connection
 
 from k8s_bridge.names import namespace_of
 from workflows.dispatch import send_batches_after_commit
@@ -23,106 +25,140 @@ SYSTEM = "system"
 RELOOK = timedelta(seconds=10)  # a launch whose message was lost is found again after this time
 
 
-def advance(instance: WorkflowInstance, run: Run, *, now: datetime) -> None:
+def advance(instance: WorkflowInstance, run: Run, *, now: datetime, facts: Sequence[Entry] = ()) -> None:
     """Takes every step that the run can take now. Calling it again changes nothing.
 
-    The caller holds the instance's lock; `run` is its open run. Messages go out after commit.
+    The caller holds the instance's lock; `run` is its open run. `facts` are journal entries of what led here: they are written
+    before those of the steps. Messages go out after commit.
     """
-    if run.purpose != RunPurpose.RUN:
-        return
-    while True:
-        records = dict(NodeRun.objects.filter(run=run).values_list("node_id", "status"))
-        graph = _graph_of(run.pk, tuple(sorted(records)), tuple((source, target) for source, target in run.edges))
-        step = plan(graph, {node_id: NodeStatus(status) for node_id, status in records.items()})
+    entries = list(facts)
+    while run.purpose == RunPurpose.RUN and run.finished_at is None:
+        records = list(NodeRun.objects.filter(run=run).values_list("node_id", "status", "node_type"))
+        step = plan(_graph_of(run.pk), {node_id: NodeStatus(status) for node_id, status, _ in records})
         if step.verdict is not None:
-            _conclude(instance, run, step.verdict, step.unreached, now=now)
-            return
-        if not step.launch or not _begin(instance, run, step.launch, now=now):
-            return
+            entries.append(_conclude(instance, run, step.verdict, step.unreached, now=now))
+            break
+        if not step.launch:
+            break
+        types = {node_id: node_type for node_id, _, node_type in records}
+        begun, is_more = _begin(instance, run, {node_id: types[node_id] for node_id in step.launch}, now=now)
+        entries += begun
+        if not is_more:
+            break
+    append(instance, *entries)
 
 
 @lru_cache(maxsize=256)
-def _graph_of(run_id: int, node_ids: tuple[str, ...], edges: tuple[tuple[str, str], ...]) -> Graph:
-    # The graph of a run is frozen, and building it again for every observation would dominate large runs.
-    return build_graph(node_ids, edges)
+def _graph_of(run_id: int) -> Graph:
+    # The graph of a run is frozen, and reading and building it for every observation would dominate large runs.
+    edges = Run.objects.values_list("edges", flat=True).get(pk=run_id)
+    nodes = NodeRun.objects.filter(run_id=run_id).values_list("node_id", flat=True)
+    return build_graph(nodes, ((source, target) for source, target in edges))
 
 
-def _begin(instance: WorkflowInstance, run: Run, node_ids: tuple[str, ...], *, now: datetime) -> bool:
-    """Starts nodes. True when some of them already succeeded by it, so that there is more to plan."""
-    records = list(
-        NodeRun.objects.filter(run=run, node_id__in=node_ids).only(
-            "id", "node_id", "node_type", "node_name", "resource_name", "resource_type", "timeout_seconds"
-        )
-    )
-    kept = _kept_workloads(records)
-    move_nodes(run, node_ids, NodeEvent.LAUNCH, now=now, message=None)
-    new = [record for record in records if record.node_id not in kept]
-    workloads = create_workloads(instance, run, new, now=now)
-    pull_limit = now + timedelta(seconds=settings.SECFLOW.pull_limit_seconds)
+def _begin(instance: WorkflowInstance, run: Run, types: dict[str, str], *, now: datetime) -> tuple[list[Entry], bool]:
+    """Starts nodes, given with their types. Returns what to journal, and whether some of them succeeded by it already."""
+    kept = _kept_workloads([node_id for node_id, name in types.items() if get_node_type(name).keeps_workload])
+    new = [node_id for node_id in types if node_id not in kept]
+    if new:
+        create_workloads(instance, run, new, now=now)
+    entries = [Entry("node.running", SYSTEM, node_id=node_id, run_number=run.number) for node_id in types]
+    ready = _take_up(run, kept, now=now)
+    entries += [
+        Entry("node.succeeded", SYSTEM, "the app was ready already", node_id=node_id, run_number=run.number)
+        for node_id in ready
+    ]
+    return entries, bool(ready)
+
+
+def _kept_workloads(node_ids: list[str]) -> dict[str, Workload]:
+    """Workloads that these nodes still have from set-up or an earlier run, by node id."""
+    if not node_ids:
+        return {}
+    return {workload.node_id: workload for workload in Workload.objects.filter(node_id__in=node_ids, state__in=WANTED)}
+
+
+def _take_up(run: Run, kept: dict[str, Workload], *, now: datetime) -> list[str]:
+    """Nodes that keep their workload begin with it. Returns those whose app is ready, which succeeded by it."""
+    if not kept:
+        return []
+    move_nodes(run, list(kept), NodeEvent.LAUNCH, now=now)
+    records = list(NodeRun.objects.filter(run=run, node_id__in=kept).only("id", "node_id", "timeout_seconds"))
     for record in records:
-        workload = kept.get(record.node_id) or workloads[record.node_id]
+        workload = kept[record.node_id]
         record.workload = workload
         if workload.is_pulled:
             record.clock_started_at = now
             record.due_at, record.due_reason = now + timedelta(seconds=record.timeout_seconds), "timeout"
         else:
-            record.due_at, record.due_reason = pull_limit, "pull"
+            record.due_at, record.due_reason = now + pull_limit(), "pull"
     NodeRun.objects.bulk_update(records, ["workload", "clock_started_at", "due_at", "due_reason"])
-    append(
-        instance,
-        *(Entry("node.running", SYSTEM, node_id=record.node_id, run_number=run.number) for record in records),
-    )
     ready = sorted(node_id for node_id, workload in kept.items() if workload.is_ready)
     if ready:
         move_nodes(run, ready, NodeEvent.SUCCEED, now=now)
-        append(
-            instance,
-            *(
-                Entry("node.succeeded", SYSTEM, "the app was ready already", node_id=node_id, run_number=run.number)
-                for node_id in ready
-            ),
+    return ready
+
+
+def pull_limit() -> timedelta:
+    """How long a node may be without its images."""
+    return timedelta(seconds=settings.SECFLOW.pull_limit_seconds)
+
+
+def create_workloads(instance: WorkflowInstance, run: Run, node_ids: Sequence[str], *, now: datetime) -> None:
+    """Writes down that these nodes want an object in the cluster, and wakes a worker for it after commit; one statement.
+
+    In a run the nodes are `running` from here on; in a set-up they wait for their pod (contract E.6).
+    """
+    is_run = run.purpose == RunPurpose.RUN
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CREATE,
+            {
+                "run": run.pk,
+                "number": run.number,
+                "nodes": list(node_ids),
+                "namespace": namespace_of(instance.project_id),
+                "now": now,
+                "relook": now + RELOOK,
+                "status": NodeStatus.RUNNING.value if is_run else NodeStatus.PENDING.value,
+                "started": now if is_run else None,
+                "due": now + pull_limit() if is_run else None,
+                "reason": "pull" if is_run else None,
+            },
         )
-    return bool(ready)
-
-
-def _kept_workloads(records: list[NodeRun]) -> dict[str, Workload]:
-    """Workloads that these nodes still have from set-up or an earlier run, by node id."""
-    keepers = [record.node_id for record in records if get_node_type(record.node_type).keeps_workload]
-    if not keepers:
-        return {}
-    return {workload.node_id: workload for workload in Workload.objects.filter(node_id__in=keepers, state__in=WANTED)}
-
-
-def create_workloads(
-    instance: WorkflowInstance, run: Run, records: list[NodeRun], *, now: datetime
-) -> dict[str, Workload]:
-    """Writes down that these nodes want an object in the cluster, and wakes a worker for it after commit."""
-    if not records:
-        return {}
-    workloads = Workload.objects.bulk_create(
-        Workload(
-            instance=instance,
-            node_id=record.node_id,
-            node_run=record,
-            run_number=run.number,
-            kind=record.resource_type,
-            namespace=namespace_of(instance.project_id),
-            name=record.resource_name,
-            due_at=now + RELOOK,
-        )
-        for record in records
-    )
-    nodes = [
-        WorkflowNode(pk=record.node_id, k8s_resource_name=record.resource_name, k8s_resource_type=record.resource_type)
-        for record in records
-    ]
-    WorkflowNode.objects.bulk_update(nodes, ["k8s_resource_name", "k8s_resource_type"])
+        made = cursor.fetchall()
+    if len(made) != len(node_ids):
+        raise RuntimeError(f"{len(node_ids)} nodes were to begin in {run}, and {len(made)} were waiting")
     by_task: dict[str, list[int]] = {}
-    for record, workload in zip(records, workloads, strict=True):
-        by_task.setdefault(get_node_type(record.node_type).launch_task, []).append(workload.pk)
+    for workload_id, node_type in sorted(made):
+        by_task.setdefault(get_node_type(node_type).launch_task, []).append(workload_id)
     for task, ids in sorted(by_task.items()):
         send_batches_after_commit(task, "workload_ids", ids)
-    return {workload.node_id: workload for workload in workloads}
+
+
+_CREATE = """
+WITH made AS (
+    INSERT INTO secflow_platform_workflow_workload
+           (instance_id, node_id, node_run_id, run_number, kind, namespace, name, state, is_pulled, is_ready, is_finished,
+            due_at, tries, lease_token, created_at)
+    SELECT n.instance_id, n.node_id, n.id, %(number)s, n.resource_type, %(namespace)s, n.resource_name, 'launching', false,
+           false, false, %(relook)s, 0, 0, %(now)s
+      FROM secflow_platform_workflow_node_run AS n
+     WHERE n.run_id = %(run)s AND n.node_id = ANY(%(nodes)s) AND n.status = 'pending'
+ RETURNING id, node_run_id
+), begun AS (
+    UPDATE secflow_platform_workflow_node_run AS n
+       SET status = %(status)s, started_at = %(started)s, message = NULL, workload_id = made.id, due_at = %(due)s,
+           due_reason = %(reason)s, updated_at = %(now)s
+      FROM made WHERE n.id = made.node_run_id
+ RETURNING n.node_id, n.node_type, n.resource_name, n.resource_type, made.id AS workload_id
+)
+UPDATE secflow_platform_workflow_workflow_node_instance AS node
+   SET status = %(status)s, started_at = %(started)s, message = NULL, k8s_resource_name = begun.resource_name,
+       k8s_resource_type = begun.resource_type
+  FROM begun WHERE node.id = begun.node_id
+RETURNING begun.workload_id, begun.node_type
+"""
 
 
 def _conclude(
@@ -140,4 +176,4 @@ def _conclude(
     event = InstanceEvent.RUN_SUCCEEDED if verdict is RunStatus.SUCCEEDED else InstanceEvent.RUN_FAILED
     close_run(run, verdict, now=now, message=message)
     move_instance(instance, event, finished_at=now, message=message)
-    append(instance, Entry(f"run.{verdict.value}", SYSTEM, message or "", run_number=run.number))
+    return Entry(f"run.{verdict.value}", SYSTEM, message or "", run_number=run.number)

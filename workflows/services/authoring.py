@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from secflow.projects.access import join_or_refuse
+from templates_app.models import Template
 from templates_app.selectors import usable_templates
 from workflows.domain.actors import Actor
 from workflows.domain.drafts import Handles
@@ -18,7 +19,7 @@ from workflows.domain.statuses import RunMode
 from workflows.domain.transitions import Verb
 from workflows.models import WorkflowInstance, WorkflowNode
 from workflows.services.authoring_edges import replace_edges
-from workflows.services.authoring_nodes import Template, created_entry, id_text, new_node
+from workflows.services.authoring_nodes import created_entry, id_text, new_node
 from workflows.services.authoring_rules import (
     MAX_EDGES,
     MAX_NODES,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import Q
 
-from templates_app.models import AppTemplate, JobTemplate
+from templates_app.models import AppTemplate, Template
 from templates_app.selectors import usable_templates
 from workflows.domain.actors import Actor
 from workflows.domain.edges import edges_off
@@ -61,8 +61,6 @@ _NO_INGRESS: Final[dict[str, Any]] = {
     "ingress_host": None,
     "ingress_ip": None,
 }
-
-Template = AppTemplate | JobTemplate
 
 
 def create_node(*, instance_id: str, actor: Actor, config: Mapping[str, Any]) -> str:

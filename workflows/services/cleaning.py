@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Max, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from k8s_bridge.errors import ClusterError
 from k8s_bridge.names import namespace_of
@@ -53,12 +53,13 @@ def request_cleanup(
     send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
 
 
-def let_go(workload_id: int, token: int, instance: WorkflowInstance) -> None:
-    """Gives a launch's lease back, and wakes the clean-up that may be waiting for it. The instance is locked.
+def let_go(instance: WorkflowInstance, leases: Iterable[tuple[int, int]]) -> None:
+    """Gives leases of launches back, as (workload id, token), and wakes the clean-up that may be waiting for them.
 
-    The lock makes the clean-up see either the free lease or this wake-up.
+    The instance is locked: so the clean-up sees either the free leases or this wake-up.
     """
-    Workload.objects.filter(pk=workload_id, lease_token=token).update(lease_until=None)
+    for workload_id, token in leases:
+        Workload.objects.filter(pk=workload_id, lease_token=token).update(lease_until=None)
     if Cleanup.objects.filter(pk=instance.pk).update(due_at=Now()):
         send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
 
@@ -132,9 +133,9 @@ def _finish(row: Cleanup, unwanted: set[int]) -> bool:
         Workload.objects.filter(pk__in=unwanted).update(state=WorkloadState.GONE, due_at=None, lease_until=None)
         left = Workload.objects.filter(instance=instance, state=WorkloadState.DELETING)
         if left.exists():
-            # They were in somebody's hands when the last look began. Who holds one wakes the clean-up on letting go of it.
-            held = left.filter(lease_until__gt=Now()).order_by("lease_until").values_list("lease_until", flat=True).first()
-            Cleanup.objects.filter(pk=row.pk).update(due_at=held or Now())
+            # They were in somebody's hands when the last look began. Who lets go of one wakes the clean-up.
+            held = left.filter(lease_until__gt=Now()).order_by("lease_until").first()
+            Cleanup.objects.filter(pk=row.pk).update(due_at=Now() if held is None else held.lease_until)
             if held is None:
                 send_after_commit(CLEAN_UP_INSTANCE, instance_id=row.pk)
             return False

@@ -7,8 +7,7 @@ import queue
 import threading
 from typing import Any
 
-from django.db import Error as DatabaseError
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from k8s_bridge.observations import Observation, observe
 from k8s_bridge.watcher import Change, Snapshot
@@ -62,21 +61,26 @@ class Pipeline:
         """Applies what arrives, in order, until `stop` is set."""
         while not stop.is_set():
             batch = self._next_batch()
-            while batch and not stop.is_set():
-                try:
-                    apply_observations(batch)
-                    break
-                except (OperationalError, InterfaceError) as err:
-                    logger.warning("observations could not be written and are tried again: %s", err)
-                    close_old_connections()
-                    stop.wait(1.0)
-                except Exception:
-                    if len(batch) == 1:
-                        # What cannot be applied must not keep the others from it. Reconcile offers it again.
-                        logger.exception("an observation could not be applied: %s", batch[0])
-                        break
-                    self._one_by_one(batch, stop)
-                    break
+            if batch:
+                self._apply(batch, stop)
+
+    def _apply(self, batch: list[Observation], stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                apply_observations(batch)
+            except (OperationalError, InterfaceError) as err:
+                logger.warning("observations could not be written and are tried again: %s", err)
+                close_old_connections()
+                stop.wait(1.0)
+                continue
+            except Exception:
+                # One that cannot be applied must not keep the others from it: each is tried alone, and that one is dropped.
+                if len(batch) == 1:
+                    logger.exception("an observation cannot be applied: %s", batch[0])
+                    return
+                for seen in batch:
+                    self._apply([seen], stop)
+            return
 
     def _next_batch(self) -> list[Observation]:
         try:

@@ -85,11 +85,11 @@ def expire_node(*, node_run_id: int) -> bool:
         want_logs([record], now=now)
         workload = record.workload
         never_made = workload is not None and workload.state == WorkloadState.LAUNCHING
-        if never_made or not get_node_type(record.node_type).keeps_workload:
-            # A job's pods must not go on, and nothing is made any more for a node that has ended. The clean-up fetches the
-            # text before it removes the pods.
-            if retire(wanted_workloads(instance).filter(pk=record.workload_id)):
-                request_cleanup(instance, actor=SYSTEM, now=now)
+        # A job's pods must not go on, and nothing is made any more for a node that has ended. The clean-up fetches the
+        # text before it removes the pods.
+        is_over = never_made or not get_node_type(record.node_type).keeps_workload
+        if is_over and workload is not None and retire(wanted_workloads(instance).filter(pk=workload.pk)):
+            request_cleanup(instance, actor=SYSTEM, now=now)
         advance(instance, record.run, now=now)
         return True
 

@@ -97,7 +97,8 @@ def claim_launches(workload_ids: Sequence[int]) -> list[Claim]:
     """
     began = time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"ids": list(workload_ids), "lease": LEASE})
+        parameters: dict[str, Any] = {"ids": list(workload_ids), "lease": LEASE}
+        cursor.execute(_CLAIM, parameters)
         rows = cursor.fetchall()
     installation = installation_uid()
     return [
@@ -156,9 +157,12 @@ def _ensure(claim: Claim) -> Ensured | ClusterError:
 
 def record_launches(made: Sequence[tuple[Claim, Ensured]]) -> None:
     """Writes down that objects exist. What nobody wants any more by now is deleted again at once."""
-    late = [(claim, ensured) for claim, ensured in made if not _record(claim, ensured)]
-    for claim, ensured in late:
-        _take_back(claim, ensured)
+    late: dict[str, list[tuple[Claim, Ensured]]] = defaultdict(list)
+    for claim, ensured in made:
+        if not _record(claim, ensured):
+            late[claim.instance_id].append((claim, ensured))
+    for instance_id, batch in late.items():
+        _take_back(instance_id, batch)
     for instance_id in sorted({claim.instance_id for claim, _ in made if claim.is_setup}):
         settle_setup(instance_id)
 
@@ -186,22 +190,25 @@ def _record(claim: Claim, ensured: Ensured) -> bool:
     return won
 
 
-def _take_back(claim: Claim, ensured: Ensured) -> None:
-    """A stop came while the object was being made. The clean-up waits for this lease and finds what is left by its labels;
-    the object itself goes at once, so that it does as little as possible.
+def _take_back(instance_id: str, late: Sequence[tuple[Claim, Ensured]]) -> None:
+    """A stop came while objects were being made. They go at once, so that they do as little as possible; the clean-up,
+    which has waited for these leases, finds by label what is left.
     """
-    state = Workload.objects.filter(pk=claim.workload_id).values_list("state", flat=True).first()
-    if state in WANTED:
-        return  # another worker holds a newer lease and finds the object by its labels
-    logger.info("launch was no longer wanted", extra={"instance_id": claim.instance_id, "node_id": claim.node_id})
-    try:
-        gateway().delete_workload(claim.spec.namespace, claim.spec.kind, claim.spec.name, ensured.uid)
-    except ClusterError as err:
-        logger.warning("object of a late launch is left to the clean-up: %s", err)
+    ids = [claim.workload_id for claim, _ in late]
+    # Somebody with a newer lease finds those that are wanted by their labels.
+    wanted = set(Workload.objects.filter(pk__in=ids, state__in=WANTED).values_list("pk", flat=True))
+    for claim, ensured in late:
+        if claim.workload_id in wanted:
+            continue
+        logger.info("launch was no longer wanted", extra={"instance_id": instance_id, "node_id": claim.node_id})
+        try:
+            gateway().delete_workload(claim.spec.namespace, claim.spec.kind, claim.spec.name, ensured.uid)
+        except ClusterError as err:
+            logger.warning("object of a late launch is left to the clean-up: %s", err)
     with transaction.atomic():
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=claim.instance_id).first()
+        instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
         if instance is not None:
-            let_go(claim.workload_id, claim.token, instance)
+            let_go(instance, [(claim.workload_id, claim.token) for claim, _ in late])
 
 
 def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
@@ -214,8 +221,8 @@ def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
             instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
             if instance is None:
                 continue
+            let_go(instance, [(claim.workload_id, claim.token) for claim, _ in batch])
             for claim, err in batch:
-                let_go(claim.workload_id, claim.token, instance)
                 mine = Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token)
                 mine.update(error=clean(str(err)))
                 wanted = mine.filter(state=WorkloadState.LAUNCHING)

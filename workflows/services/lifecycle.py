@@ -58,11 +58,7 @@ def initialize_instance(*, instance_id: str, actor: Actor, force: bool = False) 
         WorkflowNode.objects.filter(instance=instance).update(**FRESH)
         run = open_run(instance, prepared, purpose=RunPurpose.SETUP, trigger="initialize", actor=actor.id, now=now)
         append(instance, Entry("instance.initializing", actor.id, run_number=run.number, data={"force": force}))
-        records = list(NodeRun.objects.filter(run=run))
-        workloads = create_workloads(instance, run, records, now=now)
-        for record in records:
-            record.workload = workloads[record.node_id]
-        NodeRun.objects.bulk_update(records, ["workload"])
+        create_workloads(instance, run, list(run.node_runs.values_list("node_id", flat=True)), now=now)
         conclude_setup(instance, now=now)
     _wait(lambda: not WorkflowInstance.objects.filter(pk=instance_id, status=InstanceStatus.INITIALIZING).exists())
 
@@ -258,13 +254,11 @@ def _close_open_run(instance: WorkflowInstance, status: RunStatus, *, now: datet
 def _close_run_with_logs(run: Run, status: RunStatus, *, now: datetime) -> None:
     """Closes a run whose pods are about to go: what they wrote so far is noted to be fetched first."""
     running = list(
-        NodeRun.objects.select_related("run")
-        .defer("spec")
-        .filter(run=run, status=NodeStatus.RUNNING, workload__uid__isnull=False)
+        NodeRun.objects.defer("spec").filter(run=run, status=NodeStatus.RUNNING, workload__uid__isnull=False)
     )
     close_run(run, status, now=now)
     for record in running:
-        record.status = NodeStatus.STOPPED
+        record.run, record.status = run, NodeStatus.STOPPED
     want_logs(running, now=now)
 
 

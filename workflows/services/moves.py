@@ -6,6 +6,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
+
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 
@@ -22,7 +24,7 @@ from workflows.domain.transitions import (
     Verb,
     allowed_words,
 )
-from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode
+from workflows.models import Run, WorkflowInstance
 
 _HINTS = {
     Verb.INITIALIZE: "send force=true, or uninitialize it first",
@@ -64,27 +66,46 @@ def move_instance(instance: WorkflowInstance, event: InstanceEvent, **changes: A
 
 
 def move_nodes(
-    run: Run, node_ids: Collection[str], event: NodeEvent | SetupEvent, *, now: datetime, **changes: Any
+    run: Run,
+    node_ids: Collection[str],
+    event: NodeEvent | SetupEvent,
+    *,
+    now: datetime,
+    message: str | None = None,
 ) -> int:
     """Moves nodes of an open run by one event, in the record of the run and in the node itself. Returns how many moved.
 
-    `changes` are columns that both have, such as `message`. A node that the table does not allow to move stays as it is.
+    One statement, however many nodes. A node that the table does not allow to move stays as it is.
     """
     sources, target = NODE_MOVES[event] if isinstance(event, NodeEvent) else SETUP_MOVES[event]
-    match event:
-        case SetupEvent.UNREADY:
-            changes["finished_at"] = None
-        case SetupEvent.VANISH:
-            changes |= {"started_at": None, "finished_at": None}
-        case SetupEvent():
-            changes["started_at"] = Coalesce("started_at", Value(now))
-        case NodeEvent.LAUNCH:
-            changes["started_at"] = now
-    if target in ENDED:
-        changes["finished_at"] = now
-    record = {"due_at": None, "due_reason": None, "clock_started_at": None} if target in ENDED else {}
-    moved = NodeRun.objects.filter(run=run, node_id__in=node_ids, status__in=sources).update(
-        status=target, updated_at=now, **record, **changes
-    )
-    WorkflowNode.objects.filter(pk__in=node_ids, status__in=sources).update(status=target, **changes)
-    return moved
+    times = _ENDED if target in ENDED else _BEGUN if target is NodeStatus.RUNNING else _OPEN
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _MOVE.format(times=times, clock=_CLOCK_OFF if target in ENDED else ""),
+            {
+                "run": run.pk,
+                "nodes": list(node_ids),
+                "sources": [str(source) for source in sources],
+                "target": str(target),
+                "now": now,
+                "message": message,
+            },
+        )
+        return cursor.rowcount
+
+
+_ENDED = "finished_at = %(now)s"
+_BEGUN = "started_at = %(now)s, finished_at = NULL"
+_OPEN = "started_at = NULL, finished_at = NULL"
+_CLOCK_OFF = ", due_at = NULL, due_reason = NULL, clock_started_at = NULL"
+_MOVE = """
+WITH moved AS (
+    UPDATE secflow_platform_workflow_node_run
+       SET status = %(target)s, message = %(message)s, updated_at = %(now)s, {times}{clock}
+     WHERE run_id = %(run)s AND node_id = ANY(%(nodes)s) AND status = ANY(%(sources)s)
+ RETURNING node_id
+)
+UPDATE secflow_platform_workflow_workflow_node_instance AS node
+   SET status = %(target)s, message = %(message)s, {times}
+  FROM moved WHERE node.id = moved.node_id
+"""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -22,13 +21,14 @@ from k8s_bridge.specs import DEPLOYMENT, JOB
 from workflows.dispatch import CONFIRM_WORKLOADS, send_after_commit
 from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, WorkloadState
-from workflows.domain.transitions import NODE_MOVES, SETUP_MOVES, NodeEvent, SetupEvent
-from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode, Workload
+from workflows.domain.transitions import NodeEvent, SetupEvent
+from workflows.models import NodeRun, WorkflowInstance, Workload
 from workflows.services.advancing import SYSTEM, advance
+from workflows.services.batches import Batch
 from workflows.services.diagnoses import as_data, sentence
 from workflows.services.journal import Entry, append
 from workflows.services.logs import want_logs
-from workflows.services.moves import move_nodes
+from workflows.services.runs import open_run_of
 
 _STARTED = frozenset({Phase.RUNNING, Phase.READY, Phase.SUCCEEDED, Phase.FAILED})
 
@@ -41,21 +41,6 @@ def apply_observations(observations: Iterable[Observation]) -> int:
     return sum(_apply_to_instance(instance_id, batch) for instance_id, batch in by_instance.items())
 
 
-@dataclass(slots=True)
-class _Batch:
-    """The rows that one instance's observations are applied to, loaded once."""
-
-    instance: WorkflowInstance
-    run: Run | None
-    workloads: dict[int, Workload]
-    records: dict[int, NodeRun]  # of the open run, by workload id
-    now: datetime
-    entries: list[Entry]
-    ended: list[NodeRun]
-    confirm: list[int]
-    moved: int = 0
-
-
 def _apply_to_instance(instance_id: str, observations: Sequence[Observation]) -> int:
     with transaction.atomic():
         instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
@@ -65,24 +50,23 @@ def _apply_to_instance(instance_id: str, observations: Sequence[Observation]) ->
         workloads = {row.pk: row for row in Workload.objects.filter(pk__in=ids, instance=instance, state__in=WANTED)}
         if not workloads:
             return 0
-        records = {
-            record.workload_id: record
-            for record in NodeRun.objects.select_related("run")
-            .defer("spec")
-            .filter(workload_id__in=workloads, run__finished_at__isnull=True)
-            if record.workload_id is not None
-        }
-        run = next((record.run for record in records.values()), None)
-        batch = _Batch(instance, run, workloads, records, timezone.now(), [], [], [])
+        run = open_run_of(instance)
+        records: dict[int, NodeRun] = {}
+        if run is not None:
+            for record in NodeRun.objects.defer("spec").filter(run=run, workload_id__in=workloads):
+                record.run = run  # one object for all: a run carries its whole graph
+                if record.workload_id is not None:
+                    records[record.workload_id] = record
+        batch = Batch(run, records, timezone.now())
         for observation in observations:
             workload = workloads.get(observation.attempt)
             if workload is not None and _belongs(observation, workload):
                 _apply(batch, observation, workload)
+        batch.flush()
         append(instance, *batch.entries)
         if batch.ended:
             want_logs(batch.ended, now=batch.now)
         if batch.confirm:
-            Workload.objects.filter(pk__in=batch.confirm).update(due_at=batch.now)
             send_after_commit(CONFIRM_WORKLOADS, workload_ids=batch.confirm)
         if batch.moved and run is not None:
             advance(instance, run, now=batch.now)
@@ -96,12 +80,12 @@ def _belongs(observation: Observation, workload: Workload) -> bool:
     return observation.uid == workload.uid
 
 
-def _apply(batch: _Batch, seen: Observation, workload: Workload) -> None:
+def _apply(batch: Batch, seen: Observation, workload: Workload) -> None:
     record = batch.records.get(workload.pk)
     if seen.phase is Phase.GONE:
         _object_gone(batch, workload)
         return
-    _note_flags(workload, seen)
+    _note_flags(batch, workload, seen)
     if record is None:
         return
     if record.run.purpose == RunPurpose.SETUP:
@@ -110,9 +94,9 @@ def _apply(batch: _Batch, seen: Observation, workload: Workload) -> None:
     event = get_node_type(record.node_type).settle(seen.phase.value)
     if event is not None:
         message, diagnosis = _reasons(record, seen) if event is NodeEvent.FAIL else (None, None)
-        _move(batch, record, event, message, diagnosis)
+        batch.move(record, event, message, diagnosis)
     if record.status == NodeStatus.RUNNING:
-        turn_clock(record, workload, now=batch.now)
+        _turn_clock(batch, record, workload)
         _note_trouble(batch, record, seen)
 
 
@@ -127,7 +111,7 @@ def _reasons(record: NodeRun, seen: Observation) -> tuple[str, dict[str, str] | 
     return sentence(own), as_data(own)
 
 
-def _note_flags(workload: Workload, seen: Observation) -> None:
+def _note_flags(batch: Batch, workload: Workload, seen: Observation) -> None:
     """What a later run wants to know of a workload that it keeps."""
     changes: dict[str, Any] = {}
     if seen.source == "Pod" and seen.phase is not Phase.WAITING:
@@ -141,53 +125,29 @@ def _note_flags(workload: Workload, seen: Observation) -> None:
             changes |= {"state": WorkloadState.LIVE, "due_at": None}
     changes = {name: value for name, value in changes.items() if getattr(workload, name) != value}
     if changes:
-        Workload.objects.filter(pk=workload.pk).update(**changes)
-        for name, value in changes.items():
-            setattr(workload, name, value)
+        batch.change_workload(workload, **changes)
 
 
-def _object_gone(batch: _Batch, workload: Workload) -> None:
+def _object_gone(batch: Batch, workload: Workload) -> None:
     """A deletion was seen. A launch replaces objects itself, and somebody may have made it anew: look before judging."""
     if workload.is_finished:
-        Workload.objects.filter(pk=workload.pk).update(state=WorkloadState.GONE, due_at=None)
-        workload.state = WorkloadState.GONE
+        batch.change_workload(workload, state=WorkloadState.GONE, due_at=None)
     elif workload.state == WorkloadState.LIVE:
+        batch.change_workload(workload, due_at=batch.now)
         batch.confirm.append(workload.pk)
 
 
-def _follow_setup(batch: _Batch, seen: Observation, workload: Workload, record: NodeRun) -> None:
+def _follow_setup(batch: Batch, seen: Observation, workload: Workload, record: NodeRun) -> None:
     if seen.phase is Phase.READY:
-        _move(batch, record, SetupEvent.READY, None, None)
+        batch.move(record, SetupEvent.READY, None, None)
     elif seen.source == DEPLOYMENT:
-        _move(batch, record, SetupEvent.UNREADY, "the app is no longer ready", None)
+        batch.move(record, SetupEvent.UNREADY, "the app is no longer ready", None)
     elif workload.is_pulled:
-        _move(batch, record, SetupEvent.START, None, None)
+        batch.move(record, SetupEvent.START, None, None)
     _note_trouble(batch, record, seen)
 
 
-def _move(
-    batch: _Batch,
-    record: NodeRun,
-    event: NodeEvent | SetupEvent,
-    message: str | None,
-    diagnosis: dict[str, str] | None,
-) -> None:
-    if not move_nodes(record.run, [record.node_id], event, now=batch.now, message=message):
-        return
-    if diagnosis != record.diagnosis:
-        NodeRun.objects.filter(pk=record.pk).update(diagnosis=diagnosis)
-    _, record.status = NODE_MOVES[event] if isinstance(event, NodeEvent) else SETUP_MOVES[event]
-    record.message, record.diagnosis = message, diagnosis
-    batch.moved += 1
-    data = {"diagnosis": diagnosis} if diagnosis else {}
-    batch.entries.append(
-        Entry(f"node.{record.status.value}", SYSTEM, message or "", record.node_id, record.run.number, data)
-    )
-    if record.status in (NodeStatus.SUCCEEDED, NodeStatus.FAILED):
-        batch.ended.append(record)
-
-
-def _note_trouble(batch: _Batch, record: NodeRun, seen: Observation) -> None:
+def _note_trouble(batch: Batch, record: NodeRun, seen: Observation) -> None:
     """Shows why a running node does not get on; the text goes away when the trouble does."""
     if record.status not in (NodeStatus.RUNNING, NodeStatus.PENDING):
         return
@@ -195,29 +155,24 @@ def _note_trouble(batch: _Batch, record: NodeRun, seen: Observation) -> None:
     if diagnosis == record.diagnosis or (diagnosis is None and seen.source != "Pod"):
         return
     message = sentence(seen.diagnosis) if seen.diagnosis is not None else None
-    record.diagnosis, record.message = diagnosis, message
-    NodeRun.objects.filter(pk=record.pk).update(diagnosis=diagnosis, message=message)
-    WorkflowNode.objects.filter(pk=record.node_id).update(message=message)
+    batch.change_record(record, diagnosis=diagnosis, message=message)
+    batch.change_node(record.node_id, message=message)
     if diagnosis is not None:
         data = {"diagnosis": diagnosis}
         batch.entries.append(Entry("node.trouble", SYSTEM, message or "", record.node_id, record.run.number, data))
 
 
-def turn_clock(record: NodeRun, workload: Workload, *, now: datetime) -> None:
+def _turn_clock(batch: Batch, record: NodeRun, workload: Workload) -> None:
     """Lets the time limit run while the pod has its images and stops it while it has not (contract E.6)."""
+    now = batch.now
     if workload.is_pulled and record.clock_started_at is None:
-        left = max(record.timeout_seconds - record.clock_used, 0.0)
-        record.clock_started_at = now
-        record.due_at, record.due_reason = now + timedelta(seconds=left), "timeout"
+        left = timedelta(seconds=max(record.timeout_seconds - record.clock_used, 0.0))
+        batch.change_record(record, clock_started_at=now, due_at=now + left, due_reason="timeout")
     elif not workload.is_pulled and record.clock_started_at is not None:
-        record.clock_used += (now - record.clock_started_at).total_seconds()
-        record.clock_started_at = None
-        record.due_at, record.due_reason = now + timedelta(seconds=settings.SECFLOW.pull_limit_seconds), "pull"
-    else:
-        return
-    NodeRun.objects.filter(pk=record.pk, status=NodeStatus.RUNNING).update(
-        clock_started_at=record.clock_started_at,
-        clock_used=record.clock_used,
-        due_at=record.due_at,
-        due_reason=record.due_reason,
-    )
+        batch.change_record(
+            record,
+            clock_used=record.clock_used + (now - record.clock_started_at).total_seconds(),
+            clock_started_at=None,
+            due_at=now + timedelta(seconds=settings.SECFLOW.pull_limit_seconds),
+            due_reason="pull",
+        )

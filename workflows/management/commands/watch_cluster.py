@@ -10,8 +10,10 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from k8s_bridge.watcher import Watcher
+from workflows.dispatch import LAUNCH_WORKLOADS, do_here
 from workflows.services.cluster import gateway
 from workflows.services.following import Pipeline
+from workflows.services.launching import launch_workloads
 
 
 class Command(BaseCommand):
@@ -29,7 +31,9 @@ class Command(BaseCommand):
         watcher.start()
         threading.Thread(target=_beat, args=(stop, watcher), name="heartbeat", daemon=True).start()
         try:
-            pipeline.run(stop)
+            # A hand-off is one observation and one launch: done where it was seen, it saves the way through the broker.
+            with do_here(LAUNCH_WORKLOADS, lambda ids: launch_workloads(workload_ids=ids)):
+                pipeline.run(stop)
         finally:
             watcher.stop()
 
