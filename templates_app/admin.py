@@ -7,11 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from secflow.console.display import badge, list_link, moment
+from secflow.console.display import badge, list_link, moment, once
+from secflow.console.filters import TimeFilter
 from secflow.console.operations import Operation, OperationsMixin, actor_of
 from secflow.console.pages import ConsoleAdmin, user_names
 from templates_app import kinds, services
@@ -28,7 +29,7 @@ def _deletion(kind: kinds.TemplateKind) -> Operation:
         name="delete",
         title="Delete",
         done="deleted",
-        effect="These templates are removed. One that a node of any workflow still refers to is kept.",
+        effect="Removed for good. A template that a node of any workflow still refers to is kept.",
         call=call,
         icon="delete",
         variant=ActionVariant.DANGER,
@@ -58,7 +59,7 @@ class TemplateAdmin(OperationsMixin, ConsoleAdmin):
     list_filter = (
         ("scope", ChoicesDropdownFilter),
         ("project_id", FieldTextFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", TimeFilter),
     )
     search_fields = ("id", "name", "project_id")
     search_help_text = "Name, id or project"
@@ -114,10 +115,11 @@ class TemplateAdmin(OperationsMixin, ConsoleAdmin):
         return str(getattr(row, "actor_name", row.created_by))
 
     @display(description="Changed", ordering="updated_at")
-    def changed_cell(self, row: Template) -> str:
+    def changed_cell(self, row: Template) -> Any:
         return moment(row.updated_at)
 
     @display(description="Created by")
+    @once
     def creator(self, row: Template) -> str:
         return user_names({row.created_by}).get(row.created_by, row.created_by)
 

@@ -29,8 +29,8 @@ _FIRST_CONTAINER = [{"name": "main", "image": ""}]
 class JsonTextField(forms.JSONField):
     """JSON in a text area, indented, in the order in which it is stored."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"class": "console-json", "rows": 18, "spellcheck": "false"})
+    def __init__(self, *, rows: int, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"class": "console-json", "rows": rows, "spellcheck": "false"})
         super().__init__(**{"widget": widget} | kwargs)
 
     def prepare_value(self, value: Any) -> Any:
@@ -50,9 +50,18 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]
     change_body: ClassVar[type[Input]]
 
     containers = JsonTextField(
+        rows=24,
         initial=_FIRST_CONTAINER,
-        help_text="A JSON array of containers, as in the API: name, image, command, args, env_vars, volume_mounts, resources ...",
+        help_text="A JSON array of containers with the fields and rules of the API.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "description" in self.fields:
+            self.fields["description"].widget.attrs["rows"] = 3
+        if "service_type" in self.fields:
+            # As Kubernetes writes them.
+            self.fields["service_type"].choices = [(word, word) for word in AppTemplate.ServiceType.values]
 
     def _post_clean(self) -> None:
         """The rules of the API stand in for those of the model, which know less and word it differently."""
@@ -121,6 +130,7 @@ class AppTemplateForm(TemplateForm):
     change_body = AppTemplateChangesInput
 
     service_ports = JsonTextField(
+        rows=8,
         initial=list,
         required=False,
         empty_value=[],

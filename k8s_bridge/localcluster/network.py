@@ -13,8 +13,6 @@ from k8s_bridge.localcluster.store import Store
 
 SHARED: Final = "127.0.0.1"
 PORTS_ANNOTATION: Final = f"{ANNOTATION}ports"
-_POD_NETWORK: Final = "127.97"
-_SERVICE_NETWORK: Final = "127.96"
 _TAIL: Final = """127.0.0.1 localhost
 ::1 localhost ip6-localhost ip6-loopback
 """
@@ -61,13 +59,14 @@ def can_bind(address: str, port: int) -> bool:
 
 
 class PodNetwork:
-    """Gives each pod an address and ports, and takes them back.
+    """Gives each pod an address of `network` (such as 127.97) and ports, and takes them back.
 
     With `own_addresses` a pod's ports are its own and nearly always stay what they are; without, all pods share
     127.0.0.1 and a port that is taken is replaced by a free one.
     """
 
-    def __init__(self, *, own_addresses: bool) -> None:
+    def __init__(self, network: str, *, own_addresses: bool) -> None:
+        self._network = network
         self._own_addresses = own_addresses
         self._given: dict[str, Endpoint] = {}
         self._last = 0
@@ -100,7 +99,7 @@ class PodNetwork:
         used = {given.address for given in self._given.values()}
         while True:
             self._last = self._last % 64_000 + 1
-            address = f"{_POD_NETWORK}.{self._last // 250}.{self._last % 250 + 1}"
+            address = f"{self._network}.{self._last // 250}.{self._last % 250 + 1}"
             if address not in used:
                 return address
 
@@ -114,12 +113,12 @@ class PodNetwork:
                 return port
 
 
-def free_service_address(used: set[str]) -> str:
-    """The first address of 127.96.0.0/16 that no Service has; 127.0.0.1 where only that one exists."""
+def free_service_address(network: str, used: set[str]) -> str:
+    """The first address of `network` that no Service has; 127.0.0.1 where only that one exists."""
     if not sys.platform.startswith("linux"):
         return SHARED
     for number in range(1, 64_000):
-        address = f"{_SERVICE_NETWORK}.{number // 250}.{number % 250 + 1}"
+        address = f"{network}.{number // 250}.{number % 250 + 1}"
         if address not in used:
             return address
     raise RuntimeError("no address is left for a Service")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from k8s_bridge.localcluster import nodes, podstatus, sandbox
+from k8s_bridge.localcluster.address_range import AddressRange, claim_range
 from k8s_bridge.localcluster.claims import ClaimController
 from k8s_bridge.localcluster.controller import NODE_LOST, Controller, Object, RuntimeOptions, is_finished
 from k8s_bridge.localcluster.deployments import DeploymentController
@@ -42,7 +43,7 @@ class _Handler(Protocol):
 class Runtime:
     """Runs what is in `store`. `data_dir` holds logs, claims and pods' files; it must belong to this runtime alone.
 
-    SandboxError or ImageMapError from `start` when the options cannot be met on this host.
+    SandboxError, ImageMapError or NoRangeLeft from `start` when the options cannot be met on this host.
     """
 
     def __init__(self, store: Store, data_dir: Path, options: RuntimeOptions | None = None) -> None:
@@ -51,6 +52,7 @@ class Runtime:
         self._options = options or RuntimeOptions()
         self._tasks: list[asyncio.Task[None]] = []
         self._shared: Shared | None = None
+        self._range: AddressRange | None = None
         self._pods: PodManager | None = None
         self._services: ServiceController | None = None
 
@@ -78,6 +80,7 @@ class Runtime:
         linked = LinkedMounts(folder)
         linked.remove_leftovers()
         await asyncio.to_thread(shutil.rmtree, folder / "pods", ignore_errors=True)
+        self._range = claim_range(folder)
         chosen, launcher = await sandbox.choose(folder, options.sandbox)
         self._mark_lost()
         drop_old_events(store, options.now())
@@ -87,8 +90,8 @@ class Runtime:
         def recorder(component: str) -> Recorder:
             return Recorder(store, options.now, component, options.node_name if component == "kubelet" else "")
 
-        network = PodNetwork(own_addresses=chosen.own_addresses)
-        self._services = ServiceController(store, network, recorder("service-controller"))
+        network = PodNetwork(self._range.pods, own_addresses=chosen.own_addresses)
+        self._services = ServiceController(store, network, self._range.services, recorder("service-controller"))
         self._shared = shared = Shared(
             store=store,
             data_dir=folder,
@@ -172,6 +175,8 @@ class Runtime:
             await self._pods.stop()
         if self._shared is not None:
             await self._shared.launcher.stop()
+        if self._range is not None:
+            self._range.release()
 
 
 def _dispatch(handlers: tuple[_Handler, ...], type: str, kind: str, obj: Object) -> None:

@@ -22,7 +22,7 @@ from k8s_bridge.localcluster.controller import (
 )
 from k8s_bridge.localcluster.events import Recorder
 from k8s_bridge.localcluster.forwarding import Forwarder
-from k8s_bridge.localcluster.network import Endpoint, PodNetwork, can_bind, free_service_address, resolve_port
+from k8s_bridge.localcluster.network import SHARED, Endpoint, PodNetwork, can_bind, free_service_address, resolve_port
 from k8s_bridge.localcluster.store import Store
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,9 @@ class _Served:
 
 
 class ServiceController(Controller):
-    def __init__(self, store: Store, network: PodNetwork, events: Recorder) -> None:
+    def __init__(self, store: Store, network: PodNetwork, addresses: str, events: Recorder) -> None:
         super().__init__(store)
+        self._addresses = addresses
         self._network = network
         self._events = events
         self._served: dict[str, _Served] = {}
@@ -96,9 +97,10 @@ class ServiceController(Controller):
     def _with_address(self, service: Object) -> Object:
         spec = service["spec"]
         new = dict(spec)
-        if not spec.get("clusterIP"):
+        # An address of another range was given by an earlier run and may belong to another cluster by now.
+        if not _is_in(spec.get("clusterIP"), self._addresses):
             used = {other["spec"].get("clusterIP", "") for other in self.store.list("Service")[0]}
-            new["clusterIP"] = free_service_address(used)
+            new["clusterIP"] = free_service_address(self._addresses, used)
             new["clusterIPs"] = [new["clusterIP"]]
         if spec.get("type") in ("NodePort", "LoadBalancer"):
             new["ports"] = [self._with_node_port(port) for port in spec.get("ports") or ()]
@@ -181,6 +183,10 @@ class ServiceController(Controller):
             annotations[REPLACED_ANNOTATION] = text
             meta = {**service["metadata"], "annotations": annotations}
             self.store.update("Service", {**service, "metadata": meta})
+
+
+def _is_in(address: str | None, network: str) -> bool:
+    return bool(address) and (address == SHARED or str(address).startswith(network + "."))
 
 
 def _selects(service: Object, labels: Mapping[str, str]) -> bool:

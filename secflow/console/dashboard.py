@@ -122,12 +122,15 @@ def _processes() -> tuple[str, Table]:
     try:
         beats: Sequence[Beat] = _pool.submit(read, settings.SECFLOW.redis_url).result(timeout=PATIENCE_SECONDS)
     except NotInTime:
-        return f"The broker did not answer within {PATIENCE_SECONDS:g} seconds; which processes live is not known.", _beats(())
+        return (
+            f"The broker did not answer within {PATIENCE_SECONDS:g} seconds; which processes live is not known.",
+            _beats(()),
+        )
     except (redis.RedisError, OSError) as err:
         return f"The broker cannot be reached, so which processes live is not known: {type(err).__name__}.", _beats(())
     missing = [role for role in ROLES if role not in {beat.role for beat in beats}]
     if missing:
-        return f"No sign of life of: {', '.join(missing)}. Workflows make no progress until it runs again.", _beats(beats)
+        return f"No sign of life of: {', '.join(missing)}. Workflows need all of them to make progress.", _beats(beats)
     return "", _beats(beats)
 
 

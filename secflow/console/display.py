@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
@@ -55,7 +57,9 @@ def badge(word: str | None, *, text: str | None = None, variant: str | None = No
     label = (text or word).replace("_", " ")
     kind = variant or VARIANTS.get(word, "default")
     # The template ends with a newline, which unfold would show as a line break.
-    return SafeString(render_to_string("unfold/helpers/label.html", {"text": label, "type": kind}).strip().replace("\n", " "))
+    return SafeString(
+        render_to_string("unfold/helpers/label.html", {"text": label, "type": kind}).strip().replace("\n", " ")
+    )
 
 
 def link(app: str, model: str, pk: object, text: object) -> SafeString:
@@ -78,8 +82,32 @@ def list_link(app: str, model: str, text: object, **filters: object) -> SafeStri
 def text_box(text: str, *, is_whole: bool = False) -> SafeString:
     """A long text with its own line breaks; markup in it is shown, not obeyed."""
     style = "console-text console-text--whole" if is_whole else "console-text"
-    # A non-breaking form of "\n": unfold passes safe values through as they are.
     return format_html('<pre class="{}">{}</pre>', style, text)
+
+
+def once(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A field that is made once for each row: unfold's form asks for the same value five times."""
+
+    @wraps(cell)
+    def remembered(page: Any, row: Any) -> Any:
+        kept = row.__dict__.setdefault("_console_cells", {})
+        if cell.__name__ not in kept:
+            kept[cell.__name__] = cell(page, row)
+        return kept[cell.__name__]
+
+    return remembered
+
+
+def json_field(column: str) -> Callable[[Any, Any], Any]:
+    """A page's method that shows a JSON column as an indented text; name it `<column>_json`."""
+
+    def show(page: Any, row: Any) -> SafeString | str:
+        value = getattr(row, column)
+        return text_box(json.dumps(value, indent=2, ensure_ascii=False)) if value else NONE
+
+    show.__name__ = f"{column}_json"
+    show.short_description = column.replace("_", " ")  # type: ignore[attr-defined]
+    return once(show)
 
 
 def shortened(text: str | None, limit: int = 120) -> str:
@@ -87,9 +115,18 @@ def shortened(text: str | None, limit: int = 120) -> str:
     return Truncator(" ".join(text.split())).chars(limit) if text else NONE
 
 
-def moment(when: datetime | None) -> str:
-    """A point in time to the second, in the zone of the pages."""
-    return date_format(timezone.localtime(when), "Y-m-d H:i:s") if when else NONE
+def moment(when: datetime | None) -> SafeString | str:
+    """A point in time to the second, in the zone of the pages, kept on one line."""
+    if when is None:
+        return NONE
+    return format_html('<span class="console-time">{}</span>', date_format(timezone.localtime(when), "DATETIME_FORMAT"))
+
+
+def stacked(first: object, second: object) -> SafeString:
+    """Two lines in one cell, the second one quieter."""
+    return format_html(
+        '<div>{}</div><div class="text-font-subtle-light dark:text-font-subtle-dark">{}</div>', first, second
+    )
 
 
 def duration(start: datetime | None, end: datetime | None, *, now: datetime) -> str:

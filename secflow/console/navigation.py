@@ -60,6 +60,11 @@ def may_view(request: HttpRequest, app: str, model: str) -> bool:
     return bool(user.has_perm(f"{app}.view_{model}") or user.has_perm(f"{app}.change_{model}"))
 
 
+def favicon(request: HttpRequest) -> str:
+    """The address of the small picture in the browser's tab."""
+    return static("console/favicon.svg")
+
+
 def stylesheet(request: HttpRequest) -> str:
     """The address of our own few rules."""
     return static("console/console.css")

@@ -1,7 +1,7 @@
 """Operations: what may be done to rows by calling a service, as list actions and as buttons on a page.
 
-A page never writes a row itself. A refusal of the service becomes a message with the service's own sentence. Buttons are links,
-so they open a confirmation page; nothing happens before its form is sent.
+A page never writes a row itself. A refusal of the service becomes a message with the service's own sentence. Buttons
+are links, so they open a confirmation page; nothing happens before its form is sent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MESSAGES_LIMIT = 10
 class Operation:
     """One verb. `call` is the service; it gets the row and the actor and raises DomainError to refuse.
 
-    `done` completes "<name> ...", `effect` says on the confirmation page what will happen. `is_allowed` only decides what is
-    offered; the service decides what is done. `right` is the model permission that it takes: change or delete.
+    `done` completes "<name>: ...", `effect` says on the confirmation page what will happen. `is_allowed` only decides
+    what is offered; the service decides what is done. `right` is the model permission that it takes: change or delete.
     """
 
     name: str
@@ -142,9 +142,7 @@ class OperationsMixin:
             back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         return HttpResponseRedirect(back)
 
-    def operate_on_many(
-        self, request: HttpRequest, rows: QuerySet[Any], operation: Operation
-    ) -> HttpResponse | None:
+    def operate_on_many(self, request: HttpRequest, rows: QuerySet[Any], operation: Operation) -> HttpResponse | None:
         """A list action: a destructive one asks first. At most BATCH rows at once."""
         if not self._may(request, operation):
             raise PermissionDenied

@@ -8,10 +8,11 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import display
 
 from secflow.console.display import badge, moment
+from secflow.console.filters import TimeFilter
 from secflow.console.pages import ConsoleAdmin
 from secflow.projects.models import ProjectMember
 
@@ -52,7 +53,7 @@ class ProjectMemberAdmin(ConsoleAdmin):
     list_filter = (
         ("project_id", FieldTextFilter),
         ("role", ChoicesDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", TimeFilter),
     )
     search_fields = ("project_id", "user_id__exact")
     search_help_text = "Project or a user's id"
@@ -66,5 +67,5 @@ class ProjectMemberAdmin(ConsoleAdmin):
         return badge(row.role, variant="primary" if row.role == ProjectMember.Role.MANAGER else "default")
 
     @display(description="Since", ordering="created_at")
-    def created_cell(self, row: ProjectMember) -> str:
+    def created_cell(self, row: ProjectMember) -> Any:
         return moment(row.created_at)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -231,10 +230,3 @@ def _died(process: Process, code: int) -> str:
         # Code 2 means that it has already said in sentences what is wrong.
         return "\n".join(process.tail)
     return f"{_ended(service.name, code)} while starting; its last lines:\n{_tail(process)}"
-
-
-def run_once(command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a short command to its end and keep its output; stderr is in stdout."""
-    return subprocess.run(
-        list(command), env=dict(env), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )

@@ -8,7 +8,6 @@ from typing import Any
 from secflow.settings import environment
 from secflow.settings.console import *  # noqa: F403  UNFOLD, which the admin pages look for
 from secflow.settings.database import database_config
-from secflow.settings.environment import BASE_DIR
 from secflow.settings.messages import celery_broker_options
 from secflow.settings.rest import *  # noqa: F403  names that the REST packages look for
 

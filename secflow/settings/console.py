@@ -1,8 +1,10 @@
-"""The look and the navigation of the admin pages (django-unfold). Callables are named, so that nothing is imported here."""
+"""The look of the admin pages (django-unfold). Callables are named, so that nothing is imported here."""
 
 from __future__ import annotations
 
 from typing import Any
+
+FORMAT_MODULE_PATH = ["secflow.console.formats"]
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "SecFlow",
@@ -10,6 +12,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Workflows on Kubernetes",
     "SITE_SYMBOL": "account_tree",
     "SITE_URL": "/api/docs/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "secflow.console.navigation.favicon"}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,

@@ -121,7 +121,9 @@ def grow(number: int) -> None:
 def queries(client: Client, address: str) -> int:
     """How many queries a page takes once caches are warm."""
     client.get(address)
-    with CaptureQueriesContext(connection, ) as seen:
+    with CaptureQueriesContext(
+        connection,
+    ) as seen:
         assert client.get(address).status_code == 200
     return len(seen)
 

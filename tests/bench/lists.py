@@ -36,8 +36,8 @@ SELECT 'wf-inst-list-' || lpad(i::text, 8, '0'), 'list ' || i, 'bench-list', 'pe
 INSERT INTO secflow_platform_workflow_workflow_node_instance
   (id, instance_id, node_id, node_type, template_id, name, status, position, env_vars, volume_mounts, input_env_vars,
    input_volume_mounts, depends_on, downstream_node_ids, created_at)
-SELECT 'wf-node-' || n || '-' || lpad(i::text, 8, '0'), 'wf-inst-list-' || lpad(i::text, 8, '0'),
-       'wf-node-' || n || '-' || lpad(i::text, 8, '0'), 'job', 'wf-tmpl-list-bench000', 'node ' || n, 'pending',
+SELECT 'wf-node-' || lpad((i * 100 + n)::text, 8, '0'), 'wf-inst-list-' || lpad(i::text, 8, '0'),
+       'wf-node-' || lpad((i * 100 + n)::text, 8, '0'), 'job', 'wf-tmpl-list-bench000', 'node ' || n, 'pending',
        '{{"x": 0.0, "y": 0.0}}', '[]', '[]', '[]', '[]', '[]', '[]', now()
   FROM generate_series(1, {instances}) AS i, generate_series(1, {nodes}) AS n ON CONFLICT DO NOTHING;
 ANALYZE secflow_platform_workflow_workflow_instance;

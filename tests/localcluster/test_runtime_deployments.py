@@ -321,6 +321,24 @@ async def test_a_service_is_in_the_environment(tmp_path: Path, mode: Mode) -> No
         assert text == f"{address} 81 {shown}\n"
 
 
+async def test_two_clusters_on_one_machine_never_share_an_address(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as first, running(tmp_path / "b") as second:
+        first.store.create("Service", service("web"))
+        first.store.create("Deployment", server("web"))
+        second.store.create("Service", service("web"))
+        has_address = lambda s: s["spec"].get("clusterIP")  # noqa: E731
+        here = (await first.until("Service", "web", has_address))["spec"]["clusterIP"]
+        there = (await second.until("Service", "web", has_address))["spec"]["clusterIP"]
+
+        await serves(first, here, 8080)
+        second.store.create("Pod", pod("p", ["sleep", "60"]))
+        other = (await second.ready("p"))["status"]["podIP"]
+
+        assert here != there
+        assert other not in {item["status"]["podIP"] for item in first.pods_of("web")}
+        assert await ask(there, 8080) == "ConnectionRefusedError"
+
+
 async def test_the_address_of_a_service_survives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path / "home") as stand:
         stand.store.create("Service", service("web"))

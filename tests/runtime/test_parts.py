@@ -12,7 +12,6 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 import redis
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
@@ -140,7 +139,6 @@ def test_the_doctor_looks_at_every_part(cluster_kubeconfig: Path, redis_url: str
         client.flushdb()
     heartbeat.write("worker")
     out = StringIO()
-    settings.SECFLOW.kubeconfig  # noqa: B018  the file the cluster of these tests writes
 
     with pytest.raises(SystemExit) as caught:
         call_command("doctor", json=True, stdout=out)

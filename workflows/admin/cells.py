@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -53,7 +52,7 @@ class TimesColumns:
     """When a row began and how long it took."""
 
     @display(description="Started", ordering="started_at")
-    def started_cell(self, row: Any) -> str:
+    def started_cell(self, row: Any) -> SafeString | str:
         return moment(row.started_at)
 
     @display(description="Took")
@@ -67,12 +66,3 @@ class ActorColumn:
     @display(description="By")
     def actor_cell(self, row: Any) -> str:
         return str(getattr(row, "actor_name", None) or getattr(row, self.actor_field))  # type: ignore[attr-defined]
-
-
-def titled(name: str, pk: str) -> SafeString:
-    """A name with its id in small below."""
-    return format_html(
-        '<span class="block">{}</span><span class="block text-font-subtle-light dark:text-font-subtle-dark">{}</span>',
-        name,
-        pk,
-    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import display
 
-from secflow.console.display import badge, moment, shortened
+from secflow.console.display import badge, moment, once, shortened
+from secflow.console.filters import TimeFilter
 from secflow.console.pages import ReadOnlyAdmin, user_names
 from workflows.admin.cells import ActorColumn, InstanceColumn, instance_link
 from workflows.models import Cleanup
@@ -34,7 +35,7 @@ class CleanupAdmin(InstanceColumn, ActorColumn, ReadOnlyAdmin):
     list_filter = (
         ("goal", ChoicesDropdownFilter),
         ("instance__project_id", FieldTextFilter),
-        ("requested_at", RangeDateTimeFilter),
+        ("requested_at", TimeFilter),
     )
     search_fields = ("instance__name", "instance__id", "error")
     search_help_text = "Instance's name or id, or words of the problem"
@@ -51,7 +52,7 @@ class CleanupAdmin(InstanceColumn, ActorColumn, ReadOnlyAdmin):
     readonly_fields = ("instance_field", "goal_badge", "asked_by")
 
     @display(description="Asked for", ordering="requested_at")
-    def requested_cell(self, row: Cleanup) -> str:
+    def requested_cell(self, row: Cleanup) -> SafeString | str:
         return moment(row.requested_at)
 
     @display(description="Then", ordering="goal")
@@ -59,7 +60,7 @@ class CleanupAdmin(InstanceColumn, ActorColumn, ReadOnlyAdmin):
         return badge(row.goal)
 
     @display(description="Next try", ordering="due_at")
-    def due_cell(self, row: Cleanup) -> str:
+    def due_cell(self, row: Cleanup) -> SafeString | str:
         return moment(row.due_at)
 
     @display(description="Last problem")
@@ -75,5 +76,6 @@ class CleanupAdmin(InstanceColumn, ActorColumn, ReadOnlyAdmin):
         return badge(row.goal)
 
     @display(description="Asked for by")
+    @once
     def asked_by(self, row: Cleanup) -> str:
         return user_names({row.actor}).get(row.actor, row.actor)

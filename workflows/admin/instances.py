@@ -9,17 +9,31 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesDropdownFilter,
     FieldTextFilter,
     MultipleChoicesDropdownFilter,
-    RangeDateTimeFilter,
 )
 from unfold.decorators import display
 
-from secflow.console.display import NONE, Table, badge, duration, link, list_link, list_url, moment, shortened
+from secflow.console.display import (
+    NONE,
+    Table,
+    badge,
+    duration,
+    json_field,
+    link,
+    list_link,
+    list_url,
+    moment,
+    once,
+    shortened,
+    stacked,
+)
+from secflow.console.filters import TimeFilter
 from secflow.console.operations import OperationsMixin
 from secflow.console.pages import ReadOnlyAdmin, user_names
 from workflows.admin.cells import WORKFLOWS, ActorColumn, StatusColumn, template_link
@@ -61,9 +75,7 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
         "status_cell",
         "run_mode_cell",
         "nodes_cell",
-        "run_count",
-        "last_run_cell",
-        "actor_cell",
+        "runs_cell",
         "created_cell",
         "message_cell",
     )
@@ -75,8 +87,8 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
         ("trigger_type", ChoicesDropdownFilter),
         ("has_warning", BooleanRadioFilter),
         ("is_active", BooleanRadioFilter),
-        ("created_at", RangeDateTimeFilter),
-        ("last_run_at", RangeDateTimeFilter),
+        ("created_at", TimeFilter),
+        ("last_run_at", TimeFilter),
     )
     search_fields = ("id", "name", "project_id")
     search_help_text = "Name, id or project"
@@ -84,14 +96,36 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
     fieldsets = (
         (
             "State",
-            {"fields": ("id", "name", "description", "project_id", "status_badge", "message", "has_warning", "cleanup_state")},
+            {
+                "fields": (
+                    "id",
+                    "name",
+                    "description",
+                    "project_id",
+                    "status_badge",
+                    "message",
+                    "warning",
+                    "cleanup_state",
+                )
+            },
         ),
-        ("Runs", {"fields": ("run_count", "last_run_at", "started_at", "finished_at", "last_sync_at")}),
-        ("Triggers", {"fields": ("run_mode", "trigger_type", "trigger_enabled", "is_active")}),
-        ("Origin", {"fields": ("creator", "created_at", "updated_at", "version")}),
-        ("Graph", {"classes": ("collapse",), "fields": ("edges",)}),
+        (
+            "Runs",
+            {
+                "classes": ("collapse",),
+                "fields": ("run_count", "last_run_at", "started_at", "finished_at", "last_sync_at"),
+            },
+        ),
+        (
+            "Triggers",
+            {"classes": ("collapse",), "fields": ("run_mode", "trigger_type", "trigger_enabled", "is_active")},
+        ),
+        ("Origin", {"classes": ("collapse",), "fields": ("creator", "created_at", "updated_at", "version")}),
+        ("Graph", {"classes": ("collapse",), "fields": ("edges_json",)}),
     )
-    readonly_fields = ("status_badge", "cleanup_state", "creator")
+    readonly_fields = ("edges_json", "status_badge", "warning", "cleanup_state", "creator")
+
+    edges_json = json_field("edges")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         nodes = WorkflowNode.objects.filter(instance=OuterRef("pk")).order_by().values("instance")
@@ -106,20 +140,21 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
         return [row.name, row.pk]
 
     @display(description="Mode", ordering="run_mode")
-    def run_mode_cell(self, row: WorkflowInstance) -> str:
-        return f"{row.run_mode}, {row.trigger_type}" + ("" if row.is_active else ", inactive")
+    def run_mode_cell(self, row: WorkflowInstance) -> SafeString:
+        return stacked(row.run_mode, row.trigger_type if row.is_active else f"{row.trigger_type}, inactive")
 
     @display(description="Nodes", ordering="node_count")
     def nodes_cell(self, row: Any) -> SafeString:
         return list_link(WORKFLOWS, "workflownode", row.node_count, instance=row.pk)
 
-    @display(description="Last run", ordering="last_run_at")
-    def last_run_cell(self, row: WorkflowInstance) -> str:
-        return moment(row.last_run_at)
+    @display(description="Runs", ordering="last_run_at")
+    def runs_cell(self, row: WorkflowInstance) -> SafeString:
+        runs = list_link(WORKFLOWS, "run", row.run_count, instance=row.pk)
+        return stacked(runs, moment(row.last_run_at) if row.last_run_at else "")
 
     @display(description="Created", ordering="created_at")
-    def created_cell(self, row: WorkflowInstance) -> str:
-        return moment(row.created_at)
+    def created_cell(self, row: WorkflowInstance) -> SafeString:
+        return stacked(moment(row.created_at), f"by {self.actor_cell(row)}")
 
     @display(description="Message")
     def message_cell(self, row: WorkflowInstance) -> str:
@@ -129,16 +164,22 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
     def status_badge(self, row: WorkflowInstance) -> SafeString | str:
         return badge(row.status)
 
+    @display(description="Warning")
+    def warning(self, row: WorkflowInstance) -> SafeString | str:
+        return badge("records and cluster differ", variant="warning") if row.has_warning else "none"
+
     @display(description="Created by")
+    @once
     def creator(self, row: WorkflowInstance) -> str:
         return user_names({row.created_by}).get(row.created_by, row.created_by)
 
     @display(description="Clean-up")
+    @once
     def cleanup_state(self, row: WorkflowInstance) -> SafeString | str:
         cleanup = Cleanup.objects.filter(pk=row.pk).first()
         if cleanup is None:
             return "nothing to remove"
-        words = f"{cleanup.goal}, asked for {moment(cleanup.requested_at)}, tries {cleanup.tries}"
+        words = format_html("{}, asked for {}, tries {}", cleanup.goal, moment(cleanup.requested_at), cleanup.tries)
         return link(WORKFLOWS, "cleanup", row.pk, words)
 
     def related_tables(self, request: HttpRequest, obj: WorkflowInstance) -> list[Table]:
@@ -148,8 +189,8 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
 
 def _node_table(instance: WorkflowInstance) -> Table:
     nodes = instance.node_set.only(
-        "id", "instance", "name", "node_type", "template_id", "status", "k8s_resource_name", "service_name", "started_at",
-        "finished_at", "message", "created_at",
+        "id", "instance", "name", "node_type", "template_id", "status", "k8s_resource_name", "service_name",
+        "started_at", "finished_at", "message", "created_at",
     )  # fmt: skip
     return Table(
         "Nodes",

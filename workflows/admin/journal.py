@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import FieldTextFilter
 from unfold.decorators import display
 
-from secflow.console.display import badge, list_link, moment, shortened
+from secflow.console.display import badge, json_field, list_link, moment, once, shortened
+from secflow.console.filters import TimeFilter
 from secflow.console.pages import UncountedAdmin, user_names
 from workflows.admin.cells import ActorColumn, instance_link
 from workflows.models import Event
@@ -48,7 +49,7 @@ class EventAdmin(ActorColumn, UncountedAdmin):
         ("kind", FieldTextFilter),
         ("project_id", FieldTextFilter),
         ("instance_id", FieldTextFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", TimeFilter),
     )
     search_fields = ("instance_id__exact", "node_id__exact", "kind", "message")
     search_help_text = "Instance's or node's id, kind, or words of the message"
@@ -66,15 +67,17 @@ class EventAdmin(ActorColumn, UncountedAdmin):
                     "done_by",
                     "message",
                     "created_at",
-                    "data",
+                    "data_json",
                 )
             },
         ),
     )
-    readonly_fields = ("kind_badge", "instance_field", "done_by")
+    readonly_fields = ("kind_badge", "instance_field", "done_by", "data_json")
+
+    data_json = json_field("data")
 
     @display(description="When", ordering="id")
-    def when_cell(self, row: Event) -> str:
+    def when_cell(self, row: Event) -> SafeString | str:
         return moment(row.created_at)
 
     @display(description="What", ordering="kind")
@@ -103,5 +106,6 @@ class EventAdmin(ActorColumn, UncountedAdmin):
         return instance_link(row.instance_id)
 
     @display(description="By")
+    @once
     def done_by(self, row: Event) -> str:
         return user_names({row.actor}).get(row.actor, row.actor)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Case, F, TextField, Value, When
 from django.db.models.functions import Concat, Length, Right
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     FieldTextFilter,
     MultipleChoicesDropdownFilter,
-    RangeDateTimeFilter,
 )
 from unfold.decorators import display
 
-from secflow.console.display import NONE, badge, link, moment, shortened, text_box
+from secflow.console.display import NONE, badge, json_field, link, moment, once, shortened, text_box
+from secflow.console.filters import TimeFilter
 from secflow.console.pages import UncountedAdmin
 from workflows.admin.cells import WORKFLOWS, InstanceColumn, StatusColumn, TimesColumns, instance_link
 from workflows.models import NodeLog, NodeRun
@@ -46,8 +48,8 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
         ("status", MultipleChoicesDropdownFilter),
         ("node_type", FieldTextFilter),
         ("instance__project_id", FieldTextFilter),
-        ("started_at", RangeDateTimeFilter),
-        ("finished_at", RangeDateTimeFilter),
+        ("started_at", TimeFilter),
+        ("finished_at", TimeFilter),
     )
     search_fields = ("node_name", "node_id__exact", "instance__id__exact", "resource_name", "message")
     search_help_text = "Node, cluster object, instance's id, or words of the message"
@@ -62,7 +64,7 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
                     "attempt",
                     "status_badge",
                     "message",
-                    "diagnosis",
+                    "diagnosis_json",
                     "started_at",
                     "finished_at",
                 )
@@ -73,7 +75,7 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
             "Clock",
             {"fields": ("timeout_seconds", "due_at", "due_reason", "clock_started_at", "clock_used")},
         ),
-        ("Workload", {"fields": ("resource_type", "resource_name", "workload_field", "spec")}),
+        ("Workload", {"fields": ("resource_type", "resource_name", "workload_field", "spec_json")}),
     )
     readonly_fields = (
         "node_field",
@@ -83,7 +85,12 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
         "workload_field",
         "execution_log",
         "init_log",
+        "diagnosis_json",
+        "spec_json",
     )
+
+    diagnosis_json = json_field("diagnosis")
+    spec_json = json_field("spec")
 
     @display(description="Node", ordering="node_name", header=True)
     def node_cell(self, row: NodeRun) -> list[str]:
@@ -114,10 +121,12 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
         return str(row.workload) if row.workload else NONE
 
     @display(description="Execution log")
+    @once
     def execution_log(self, row: NodeRun) -> SafeString | str:
         return _log_field(row, NodeLog.Part.EXECUTION)
 
     @display(description="Set-up log")
+    @once
     def init_log(self, row: NodeRun) -> SafeString | str:
         return _log_field(row, NodeLog.Part.INIT)
 
@@ -148,7 +157,7 @@ def _waiting(log: NodeLog) -> str:
     if log.due_at is None:
         return ""
     problem = f"; the last try met: {log.error}" if log.error else ""
-    return f"to be fetched at {moment(log.due_at)}{problem}"
+    return f"to be fetched at {date_format(timezone.localtime(log.due_at), 'DATETIME_FORMAT')}{problem}"
 
 
 @admin.register(NodeLog)
@@ -165,18 +174,42 @@ class NodeLogAdmin(UncountedAdmin):
         "node_run__run__edges",
     )
     ordering = ("-id",)
-    list_display = ("node_cell", "instance_cell", "part_cell", "pod_name", "container", "status_cell", "fetched_cell", "error_cell")
+    list_display = (
+        "node_cell",
+        "instance_cell",
+        "part_cell",
+        "pod_name",
+        "container",
+        "status_cell",
+        "fetched_cell",
+        "error_cell",
+    )
     list_display_links = ("node_cell",)
     list_filter = (
         ("part", ChoicesDropdownFilter),
         ("node_run__status", MultipleChoicesDropdownFilter),
         ("node_run__instance__project_id", FieldTextFilter),
-        ("fetched_at", RangeDateTimeFilter),
+        ("fetched_at", TimeFilter),
     )
     search_fields = ("pod_name", "node_run__node_name", "node_run__node_id__exact", "node_run__instance__id__exact")
     search_help_text = "Pod, node, or an instance's id"
     fieldsets = (
-        (None, {"fields": ("record_field", "part", "pod_name", "container", "status_when_fetched", "fetched_at", "due_at", "tries", "error")}),
+        (
+            None,
+            {
+                "fields": (
+                    "record_field",
+                    "part",
+                    "pod_name",
+                    "container",
+                    "status_when_fetched",
+                    "fetched_at",
+                    "due_at",
+                    "tries",
+                    "error",
+                )
+            },
+        ),
         ("Text", {"fields": ("whole_text",)}),
     )
     readonly_fields = ("record_field", "whole_text")
@@ -198,7 +231,7 @@ class NodeLogAdmin(UncountedAdmin):
         return badge(row.status_when_fetched)
 
     @display(description="Fetched", ordering="fetched_at")
-    def fetched_cell(self, row: NodeLog) -> str:
+    def fetched_cell(self, row: NodeLog) -> SafeString | str:
         return moment(row.fetched_at) if row.fetched_at else _waiting(row) or NONE
 
     @display(description="Problem")
@@ -210,5 +243,6 @@ class NodeLogAdmin(UncountedAdmin):
         return link(WORKFLOWS, "noderun", row.node_run_id, row.node_run)
 
     @display(description="Text")
+    @once
     def whole_text(self, row: NodeLog) -> SafeString | str:
         return text_box(row.text, is_whole=True) if row.text else _waiting(row) or "the pod wrote nothing"

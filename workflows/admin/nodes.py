@@ -6,10 +6,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import FieldTextFilter, MultipleChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import FieldTextFilter, MultipleChoicesDropdownFilter
 from unfold.decorators import display
 
-from secflow.console.display import NONE, Table, badge, duration, link, list_url, moment, shortened
+from secflow.console.display import NONE, Table, badge, duration, json_field, link, list_url, moment, shortened
+from secflow.console.filters import TimeFilter
 from secflow.console.pages import UncountedAdmin
 from workflows.admin.cells import (
     WORKFLOWS,
@@ -61,7 +62,7 @@ class WorkflowNodeAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdm
         ("node_type", FieldTextFilter),
         ("instance__project_id", FieldTextFilter),
         ("template_id", FieldTextFilter),
-        ("started_at", RangeDateTimeFilter),
+        ("started_at", TimeFilter),
     )
     search_fields = ("id", "name", "k8s_resource_name", "service_name", "instance__id__exact")
     search_help_text = "Name, id, cluster object, Service, or an instance's id"
@@ -81,7 +82,10 @@ class WorkflowNodeAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdm
                 )
             },
         ),
-        ("Workload", {"fields": ("node_type", "template_field", "k8s_resource_type", "k8s_resource_name", "timeout_seconds")}),
+        (
+            "Workload",
+            {"fields": ("node_type", "template_field", "k8s_resource_type", "k8s_resource_name", "timeout_seconds")},
+        ),
         (
             "Service",
             {
@@ -90,7 +94,7 @@ class WorkflowNodeAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdm
                     "service_name",
                     "requested_service_name",
                     "service_type",
-                    "service_ports",
+                    "service_ports_json",
                     "create_ingress",
                     "ingress_type",
                     "ingress_host",
@@ -98,10 +102,44 @@ class WorkflowNodeAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdm
                 )
             },
         ),
-        ("Settings", {"fields": ("env_vars", "volume_mounts", "input_env_vars", "input_volume_mounts", "resources")}),
-        ("Graph", {"fields": ("depends_on", "downstream_node_ids", "position")}),
+        (
+            "Settings",
+            {
+                "fields": (
+                    "env_vars_json",
+                    "volume_mounts_json",
+                    "input_env_vars_json",
+                    "input_volume_mounts_json",
+                    "resources_json",
+                )
+            },
+        ),
+        ("Graph", {"fields": ("depends_on_json", "downstream_node_ids_json", "position_json")}),
     )
-    readonly_fields = ("status_badge", "instance_field", "template_field")
+    readonly_fields = (
+        "status_badge",
+        "instance_field",
+        "template_field",
+        "env_vars_json",
+        "volume_mounts_json",
+        "input_env_vars_json",
+        "input_volume_mounts_json",
+        "resources_json",
+        "depends_on_json",
+        "downstream_node_ids_json",
+        "position_json",
+        "service_ports_json",
+    )
+
+    env_vars_json = json_field("env_vars")
+    volume_mounts_json = json_field("volume_mounts")
+    input_env_vars_json = json_field("input_env_vars")
+    input_volume_mounts_json = json_field("input_volume_mounts")
+    resources_json = json_field("resources")
+    depends_on_json = json_field("depends_on")
+    downstream_node_ids_json = json_field("downstream_node_ids")
+    position_json = json_field("position")
+    service_ports_json = json_field("service_ports")
 
     @display(description="Node", ordering="name", header=True)
     def name_cell(self, row: WorkflowNode) -> list[str]:

@@ -47,8 +47,8 @@ INSTANCE_OPERATIONS = (
         title="Force initialize",
         done="initializing anew was asked for",
         effect=(
-            "Everything these workflows have in the cluster is removed first, running apps included. Then the app nodes are "
-            "made again from the templates as they are now."
+            "Whatever there is in the cluster is removed first, running apps included. Then the app nodes are made again "
+            "from the templates as they are now."
         ),
         call=_calls(lifecycle.initialize_instance, force=True),
         is_allowed=_in_status(Verb.FORCE_INITIALIZE),
@@ -80,8 +80,8 @@ INSTANCE_OPERATIONS = (
         title="Stop",
         done="stopped",
         effect=(
-            "An open run ends as stopped. The Deployments, Jobs and Services of these workflows are deleted from the cluster; "
-            "logs written so far are kept."
+            "An open run ends as stopped. Deployments, Jobs and Services are deleted from the cluster; logs written so "
+            "far are kept."
         ),
         call=_calls(lifecycle.stop_instance),
         is_allowed=_in_status(Verb.STOP),
@@ -94,8 +94,8 @@ INSTANCE_OPERATIONS = (
         title="Uninitialize",
         done="uninitializing was asked for",
         effect=(
-            "An open run is stopped and everything these workflows have in the cluster is deleted. They become drafts that can "
-            "be edited; run numbers, past runs and their logs are kept."
+            "An open run is stopped, and Deployments, Jobs and Services are deleted from the cluster. What is left is a "
+            "draft that can be edited; run numbers, past runs and their logs are kept."
         ),
         call=_calls(lifecycle.uninitialize_instance),
         is_allowed=_in_status(Verb.UNINITIALIZE),
@@ -107,7 +107,7 @@ INSTANCE_OPERATIONS = (
         name="activate",
         title="Activate",
         done="accepts triggers",
-        effect="Persistent workflows accept triggers again.",
+        effect="Triggers are accepted again. This is for persistent workflows only.",
         call=_calls(lifecycle.activate_instance),
         is_allowed=_persistent(Verb.ACTIVATE, active=False),
         icon="toggle_on",
@@ -116,7 +116,10 @@ INSTANCE_OPERATIONS = (
         name="deactivate",
         title="Deactivate",
         done="accepts no triggers",
-        effect="Persistent workflows refuse triggers until they are activated. A run that is open goes on.",
+        effect=(
+            "Triggers are refused until somebody activates it again. An open run goes on. This is for persistent "
+            "workflows only."
+        ),
         call=_calls(lifecycle.deactivate_instance),
         is_allowed=_persistent(Verb.DEACTIVATE, active=True),
         icon="toggle_off",
@@ -135,8 +138,8 @@ INSTANCE_OPERATIONS = (
         title="Delete",
         done="deleted",
         effect=(
-            "These workflows are removed with their nodes, runs and logs, and everything they have in the cluster is deleted. "
-            "A running one is stopped first. Only the journal stays. This cannot be undone."
+            "An open run is stopped first. Deployments, Jobs and Services are deleted from the cluster; nodes, runs and "
+            "logs are removed from the records. Only the journal stays. This cannot be undone."
         ),
         call=_calls(lifecycle.delete_instance),
         is_allowed=_in_status(Verb.DELETE),

@@ -10,11 +10,11 @@ from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     FieldTextFilter,
     MultipleChoicesDropdownFilter,
-    RangeDateTimeFilter,
 )
 from unfold.decorators import display
 
-from secflow.console.display import Table, badge, duration, link, list_url, moment, shortened
+from secflow.console.display import Table, badge, duration, json_field, link, list_url, moment, once, shortened
+from secflow.console.filters import TimeFilter
 from secflow.console.pages import UncountedAdmin, user_names
 from workflows.admin.cells import (
     WORKFLOWS,
@@ -54,8 +54,8 @@ class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, Uncounte
         ("purpose", ChoicesDropdownFilter),
         ("trigger", FieldTextFilter),
         ("instance__project_id", FieldTextFilter),
-        ("started_at", RangeDateTimeFilter),
-        ("finished_at", RangeDateTimeFilter),
+        ("started_at", TimeFilter),
+        ("finished_at", TimeFilter),
     )
     search_fields = ("instance__name", "instance__id__exact", "message")
     search_help_text = "Instance's name or id, or words of the message"
@@ -76,9 +76,11 @@ class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, Uncounte
                 )
             },
         ),
-        ("Frozen graph", {"classes": ("collapse",), "fields": ("edges",)}),
+        ("Frozen graph", {"classes": ("collapse",), "fields": ("edges_json",)}),
     )
-    readonly_fields = ("status_badge", "instance_field", "started_by")
+    readonly_fields = ("edges_json", "status_badge", "instance_field", "started_by")
+
+    edges_json = json_field("edges")
 
     @display(description="Run", ordering="id")
     def number_cell(self, row: Run) -> str:
@@ -93,6 +95,7 @@ class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, Uncounte
         return badge(row.status)
 
     @display(description="By")
+    @once
     def started_by(self, row: Run) -> str:
         return user_names({row.actor}).get(row.actor, row.actor)
 

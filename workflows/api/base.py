@@ -13,8 +13,9 @@ from secflow.http.errors import field_error
 from secflow.http.openapi import path_parameter
 from secflow.http.views import ApiView
 from workflows.api.outputs import Row, instance_output, node_outputs
+from workflows.domain.errors import NotFound
 from workflows.selectors.instances import VisibleInstance, get_visible_instance, instance_row
-from workflows.selectors.nodes import node_rows, template_views
+from workflows.selectors.nodes import has_inputs, node_row, node_rows, template_views
 
 DIALECT_HEADER = "X-SecFlow-Status-Dialect"
 SEED, READINESS = "seed", "readiness"
@@ -48,6 +49,16 @@ class InstanceView(ApiView):
         return [
             instance_output(row, nodes.get(row["id"], ()), templates, readiness=self.shows_readiness) for row in rows
         ]
+
+    def node_answer(self, instance_id: str, node_id: str) -> dict[str, Any]:
+        """One node as it is now. Raises NotFound, also for a node of another instance."""
+        row = node_row(instance_id=instance_id, node_id=node_id)
+        if not has_inputs(row):
+            return node_outputs({}, [row], template_views([row]))[0]
+        for node in self.node_answers(instance_id):
+            if node["id"] == node_id:
+                return node
+        raise NotFound("workflow_node", node_id)
 
     def node_answers(self, instance_id: str) -> list[dict[str, Any]]:
         """The nodes of one instance as they are now."""

@@ -17,6 +17,7 @@ from workflows.domain.inputs import NodeView, TemplateView, effective_service
 from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.resolution import Resolution, resolve_all
 from workflows.domain.statuses import NodeStatus, RunMode, TriggerType, readiness_of
+from workflows.selectors.nodes import has_inputs
 
 Row = Mapping[str, Any]
 TRIGGER_PATH = "/api/workflow/trigger/"
@@ -161,7 +162,7 @@ def _resolutions(
     instance: Row, nodes: Sequence[Row], templates: Mapping[str, TemplateView]
 ) -> Mapping[str, Resolution]:
     """What the inputs of the nodes came to, where anything is to be resolved and the graph and templates are whole."""
-    if not any(node["input_env_vars"] or node["input_volume_mounts"] for node in nodes):
+    if not any(map(has_inputs, nodes)):
         return {}
     if any(node["template_id"] not in templates for node in nodes):
         return {}

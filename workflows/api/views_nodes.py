@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +13,6 @@ from workflows.api.base import INSTANCE_ID, NODE_ID, InstanceView
 from workflows.api.inputs import NodeChangesInput, NodeInput
 from workflows.api.outputs import record_output
 from workflows.api.schemas import LogRecordListOutput, NodeOutput, PodLogOutput
-from workflows.domain.errors import NotFound
 from workflows.selectors.logs import list_log_records
 from workflows.selectors.nodes import check_node, get_node
 from workflows.services import authoring_nodes, logs
@@ -59,7 +56,7 @@ class NodeListView(InstanceView):
         self.visible(instance_id)
         config = read_body(request, NodeInput)
         node_id = authoring_nodes.create_node(instance_id=instance_id, actor=self.actor, config=config)
-        return Response(node_answer(self, instance_id, node_id), status=201)
+        return Response(self.node_answer(instance_id, node_id), status=201)
 
 
 class NodeDetailView(InstanceView):
@@ -75,7 +72,7 @@ class NodeDetailView(InstanceView):
     )
     def get(self, request: Request, instance_id: str, node_id: str) -> Response:
         self.visible(instance_id)
-        return Response(node_answer(self, instance_id, node_id))
+        return Response(self.node_answer(instance_id, node_id))
 
     @documented(
         "Change a node",
@@ -95,7 +92,7 @@ class NodeDetailView(InstanceView):
         check_node(instance_id=instance_id, node_id=node_id)
         changes = read_body(request, NodeChangesInput)
         authoring_nodes.update_node(instance_id=instance_id, node_id=node_id, actor=self.actor, changes=changes)
-        return Response(node_answer(self, instance_id, node_id))
+        return Response(self.node_answer(instance_id, node_id))
 
     @documented(
         "Delete a node",
@@ -170,11 +167,3 @@ class LogRecordsView(InstanceView):
         found = list_log_records(instance_id=instance_id, node_id=query_text(request, "node_id"), page=page)
         items = [record_output(row, found.texts.get(row["id"], {})) for row in found.rows]
         return Response(list_body(items, total=found.total, page=page))
-
-
-def node_answer(view: InstanceView, instance_id: str, node_id: str) -> dict[str, Any]:
-    """One node as it is now. Raises NotFound, also for a node of another instance."""
-    for node in view.node_answers(instance_id):
-        if node["id"] == node_id:
-            return node
-    raise NotFound("workflow_node", node_id)

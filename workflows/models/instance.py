@@ -1,7 +1,9 @@
 """The workflow instance, exactly the columns of the contract's section I."""
 
 from django.db import models
+from django.db.models.functions import Right
 
+from workflows.domain.ids import SUFFIX_LENGTH
 from workflows.domain.statuses import InstanceStatus, RunMode, TriggerType
 from workflows.models.fields import choices_of, one_of
 
@@ -48,6 +50,8 @@ class WorkflowInstance(models.Model):
             one_of("status", InstanceStatus, "secflow_instance_status"),
             one_of("run_mode", RunMode, "secflow_instance_run_mode"),
             one_of("trigger_type", TriggerType, "secflow_instance_trigger_type"),
+            # Kubernetes names are made of the suffix alone (contract A.8, H.2).
+            models.UniqueConstraint(Right("id", SUFFIX_LENGTH), name="secflow_instance_suffix"),
         ]
         indexes = [
             models.Index(fields=["-created_at", "id"], name="secflow_instance_newest"),

@@ -3,7 +3,9 @@
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Right
 
+from workflows.domain.ids import SUFFIX_LENGTH
 from workflows.domain.statuses import NodeStatus, ServiceType
 from workflows.models.fields import choices_of, one_of
 from workflows.models.instance import WorkflowInstance
@@ -55,6 +57,8 @@ class WorkflowNode(models.Model):
         constraints = [
             one_of("status", NodeStatus, "secflow_node_status"),
             models.CheckConstraint(condition=models.Q(node_id=models.F("id")), name="secflow_node_id_is_id"),
+            # Kubernetes names are made of the suffix alone (contract A.8, H.2).
+            models.UniqueConstraint(Right("id", SUFFIX_LENGTH), name="secflow_node_suffix"),
             models.CheckConstraint(
                 condition=models.Q(timeout_seconds__isnull=True) | models.Q(timeout_seconds__gte=1),
                 name="secflow_node_timeout",

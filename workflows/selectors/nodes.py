@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -60,6 +60,14 @@ def node_rows(instance_ids: Collection[str]) -> dict[str, Rows]:
     return found
 
 
+def node_row(*, instance_id: str, node_id: str) -> dict[str, Any]:
+    """The columns of one node. Raises NotFound, also for a node of another instance (contract D.5)."""
+    row = WorkflowNode.objects.filter(pk=node_id, instance_id=instance_id).values(*_COLUMNS).first()
+    if row is None:
+        raise NotFound("workflow_node", node_id)
+    return row
+
+
 def get_node(*, instance_id: str, node_id: str) -> WorkflowNode:
     """The node with its instance. Raises NotFound, also for a node of another instance (contract D.5)."""
     node = WorkflowNode.objects.select_related("instance").filter(pk=node_id, instance_id=instance_id).first()
@@ -74,6 +82,11 @@ def check_node(*, instance_id: str, node_id: str) -> None:
         raise NotFound("workflow_node", node_id)
 
 
+def has_inputs(node: Mapping[str, Any]) -> bool:
+    """Whether the node takes anything from upstream nodes, so that showing it means resolving them."""
+    return bool(node["input_env_vars"] or node["input_volume_mounts"])
+
+
 def template_views(nodes: Sequence[dict[str, Any]]) -> dict[str, TemplateView]:
     """The templates of these nodes by id; at most one query per kind.
 
@@ -83,7 +96,7 @@ def template_views(nodes: Sequence[dict[str, Any]]) -> dict[str, TemplateView]:
     wanted: dict[str, set[str]] = defaultdict(set)
     for node in nodes:
         wanted[node["node_type"]].add(node["template_id"])
-    with_containers = any(node["input_env_vars"] or node["input_volume_mounts"] for node in nodes)
+    with_containers = any(map(has_inputs, nodes))
     views: dict[str, TemplateView] = {}
     if wanted["app"]:
         apps = AppTemplate.objects.filter(pk__in=wanted["app"])

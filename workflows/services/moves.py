@@ -94,8 +94,8 @@ def move_nodes(
         return cursor.rowcount
 
 
-_ENDED = "finished_at = %(now)s"
-_BEGUN = "started_at = %(now)s, finished_at = NULL"
+_ENDED = "started_at = COALESCE(started_at, %(now)s), finished_at = %(now)s"
+_BEGUN = "started_at = COALESCE(started_at, %(now)s), finished_at = NULL"
 _OPEN = "started_at = NULL, finished_at = NULL"
 _CLOCK_OFF = ", due_at = NULL, due_reason = NULL, clock_started_at = NULL"
 _MOVE = """

@@ -12,5 +12,7 @@ findings = [
     for link in page.get("links", [])
     if status.get(link, 200) >= 400
 ]
-(FOLDER / "links.json").write_text(json.dumps({"checked": sum(len(p.get("links", [])) for p in pages), "findings": findings}))
+(FOLDER / "links.json").write_text(
+    json.dumps({"checked": sum(len(p.get("links", [])) for p in pages), "findings": findings})
+)
 print(f"{len(findings)} broken links")

@@ -8,7 +8,9 @@ ORDER = ("high", "medium", "low")
 
 links = json.loads((FOLDER / "links.json").read_text())
 security = json.loads((FOLDER / "security.json").read_text())
-findings = sorted(links["findings"] + security["findings"], key=lambda item: (ORDER.index(item["severity"]), item["page"]))
+findings = sorted(
+    links["findings"] + security["findings"], key=lambda item: (ORDER.index(item["severity"]), item["page"])
+)
 
 print("SITE AUDIT")
 print(f"{security['checked']} pages and {links['checked']} links checked, {len(findings)} findings")

@@ -20,7 +20,9 @@ for page in pages:
     if missing:
         findings.append({"severity": "medium", "page": page["path"], "text": f"missing headers: {', '.join(missing)}"})
     for kind, pattern in SECRETS.items():
-        for secret in re.findall(pattern, page["body"]):
-            findings.append({"severity": "high", "page": page["path"], "text": f"{kind} leaked: {secret[:6]}..."})
+        findings += [
+            {"severity": "high", "page": page["path"], "text": f"{kind} leaked: {secret[:6]}..."}
+            for secret in re.findall(pattern, page["body"])
+        ]
 (FOLDER / "security.json").write_text(json.dumps({"checked": len(pages), "findings": findings}))
 print(f"{len(findings)} security findings")

@@ -1,4 +1,4 @@
-"""A small web site with three faults: a link to a page that is gone, a page without security headers, a secret in a script."""
+"""A small web site with three faults: a link to nowhere, a page without security headers, a secret in a script."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ SECURITY_HEADERS = {
 }
 PAGES = {
     "/": '<h1>Shop</h1><a href="/products">Products</a> <a href="/login">Sign in</a> <a href="/about">About us</a>',
-    "/products": '<h1>Products</h1><a href="/products/1">A lamp</a> <a href="/sale-2019">Last sale</a> <a href="/">Home</a>',
+    "/products": '<h1>Products</h1><a href="/products/1">A lamp</a> <a href="/sale-2019">Sale</a> <a href="/">Home</a>',
     "/products/1": '<h1>A lamp</h1><p>It shines.</p><a href="/products">All products</a>',
     "/login": '<h1>Sign in</h1><form></form><script src="/app.js"></script><a href="/">Home</a>',
     "/about": '<h1>About us</h1><p>We sell lamps.</p><a href="/">Home</a>',

@@ -1,0 +1,149 @@
+"""Observations twice, late, out of order, or of an older attempt (contract E.6)."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from k8s_bridge.diagnosis import Category, Diagnosis
+from k8s_bridge.observations import Observation, Phase
+from tests.engine import job, node, statuses, web_app, workflow
+from tests.race.seen import seen, wanted
+from workflows.domain.actors import Actor
+from workflows.models import Event, NodeRun, Workload
+from workflows.services import lifecycle
+from workflows.services.following import Pipeline
+from workflows.services.observing import apply_observations
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
+ME = Actor(id="1", name="me")
+PHASES = [Phase.WAITING, Phase.PULLING, Phase.RUNNING, Phase.SUCCEEDED]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(PHASES)), ids=lambda order: "-".join(order))
+@pytest.mark.parametrize("copies", [1, 2])
+def test_any_order_ends_in_the_same_success(order: tuple[Phase, ...], copies: int) -> None:
+    instance = workflow({"a": job()})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    a = wanted(instance, "a")
+
+    moved = apply_observations(seen(a, phase) for phase in order for _ in range(copies))
+
+    assert moved == 1
+    assert statuses(instance) == {"": "succeeded", "a": "succeeded"}
+    record = NodeRun.objects.get(instance=instance)
+    assert (record.due_at, record.clock_started_at) == (None, None)
+    assert Event.objects.filter(instance_id=instance.pk, kind="node.succeeded").count() == 1
+
+
+@pytest.mark.parametrize("later", [Phase.FAILED, Phase.GONE, Phase.SUCCEEDED, Phase.RUNNING])
+def test_an_end_is_final(later: Phase) -> None:
+    instance = workflow({"a": job(), "b": job()}, [("a", "b")])
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    a = wanted(instance, "a")
+    apply_observations([seen(a, Phase.SUCCEEDED)])
+
+    moved = apply_observations([seen(a, later, source="Job")])
+
+    assert moved == 0
+    assert statuses(instance) == {"": "running", "a": "succeeded", "b": "running"}
+
+
+def test_an_old_attempt_says_nothing_about_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_wait_for_cleanup", lambda instance_id: True)
+    instance = workflow({"a": job()})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    old = wanted(instance, "a")
+    lifecycle.stop_instance(instance_id=instance.pk, actor=ME)
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+
+    moved = apply_observations([seen(old, Phase.SUCCEEDED), seen(old, Phase.FAILED, source="Job")])
+
+    assert moved == 0
+    assert statuses(instance) == {"": "running", "a": "running"}
+    assert wanted(instance, "a").pk > old.pk
+
+
+def test_an_object_of_another_uid_decides_nothing() -> None:
+    instance = workflow({"a": job()})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    a = wanted(instance, "a")
+    Workload.objects.filter(pk=a.pk).update(state="live", uid="ours")
+
+    moved = apply_observations([seen(a, Phase.FAILED, source="Job", uid="another")])
+
+    assert moved == 0
+    assert statuses(instance)["a"] == "running"
+
+
+def test_what_a_program_writes_cannot_stop_the_engine() -> None:
+    instance, other = workflow({"a": job()}), workflow({"a": job()})
+    for each in (instance, other):
+        lifecycle.start_instance(instance_id=each.pk, actor=ME)
+    nasty = Diagnosis(Category.EXIT_CODE, "Container main ended.", "\x00 \ud800 \u202e " + "x" * 5000, "Look.")
+    failed = seen(wanted(instance, "a"), Phase.FAILED, source="Job", diagnosis=nasty)
+
+    moved = apply_observations([failed, seen(wanted(other, "a"), Phase.SUCCEEDED)])
+
+    assert moved == 2
+    assert statuses(other)[""] == "succeeded"
+    assert (node(instance, "a").message or "").startswith("Container main ended. \ufffd ?")
+
+
+def test_one_observation_that_cannot_be_applied_does_not_keep_the_others_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import threading
+
+    from workflows.services import following
+
+    instance = workflow({"a": job(), "b": job()})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    poison, good = seen(wanted(instance, "a"), Phase.RUNNING), seen(wanted(instance, "b"), Phase.SUCCEEDED)
+
+    def apply(batch: list[Observation]) -> int:
+        if poison in batch:
+            raise ValueError("cannot be applied")
+        return apply_observations(batch)
+
+    monkeypatch.setattr(following, "apply_observations", apply)
+
+    Pipeline()._apply([poison, good], threading.Event())
+
+    assert statuses(instance) == {"": "running", "a": "running", "b": "succeeded"}
+    assert "cannot be applied" in caplog.text
+
+
+def test_a_set_up_app_follows_its_deployment_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_wait", lambda is_true: True)
+    instance = workflow({"web": web_app(), "other": web_app()})
+    lifecycle.initialize_instance(instance_id=instance.pk, actor=ME)
+    web, other = wanted(instance, "web"), wanted(instance, "other")
+
+    def deployment(workload: Workload, phase: Phase) -> Observation:
+        return seen(workload, phase, source="Deployment")
+
+    apply_observations(
+        [
+            seen(web, Phase.RUNNING),
+            deployment(other, Phase.READY),
+            deployment(web, Phase.READY),
+            deployment(other, Phase.WAITING),
+            deployment(web, Phase.WAITING),
+            deployment(web, Phase.READY),
+        ]
+    )
+
+    assert {name: status for name, status in statuses(instance).items() if name} == {
+        "web": "succeeded",
+        "other": "running",
+    }
+    found = node(instance, "other")
+    assert (found.message, found.finished_at) == ("the app is no longer ready", None)
+    assert found.started_at is not None
+    assert node(instance, "web").message is None
+    assert {record.node_name: record.status for record in NodeRun.objects.filter(instance=instance)} == {
+        "web": "succeeded",
+        "other": "running",
+    }
