@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from celery import Celery
 
+from secflow.settings import environment
+
+if "celery" in Path(sys.argv[0]).parts[-2:]:
+    environment.demand_parts()  # a worker or beat can do nothing without them
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "secflow.settings")
 # The web process and `manage.py check` run Django's checks; here they would load every view into a process that serves none.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")

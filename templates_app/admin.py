@@ -45,7 +45,7 @@ class TemplateAdmin(OperationsMixin, ConsoleAdmin):
     actions_detail = ("delete_button",)
     actor_field = "created_by"
     warn_unsaved_form = True
-    list_defer = ("description",)
+    list_defer: tuple[str, ...] = ("description",)
     list_display: tuple[str, ...] = (
         "name_cell",
         "scope_cell",
@@ -134,7 +134,7 @@ class AppTemplateAdmin(TemplateAdmin):
 
     kind = kinds.APP
     form = AppTemplateForm
-    operations = (_deletion(kinds.APP),)
+    operations: tuple[Operation, ...] = (_deletion(kinds.APP),)
     list_defer = ("description", "service_ports")
     own_fields = ("replicas", "create_service", "service_name", "service_type", "service_ports")
 
@@ -145,5 +145,5 @@ class JobTemplateAdmin(TemplateAdmin):
 
     kind = kinds.JOB
     form = JobTemplateForm
-    operations = (_deletion(kinds.JOB),)
+    operations: tuple[Operation, ...] = (_deletion(kinds.JOB),)
     own_fields = ("backoff_limit", "ttl_seconds_after_finished")

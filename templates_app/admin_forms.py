@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db import transaction
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from secflow.http.serializers import Input
 from templates_app import services
@@ -39,7 +39,7 @@ class JsonTextField(forms.JSONField):
         return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]
+class TemplateForm(forms.ModelForm):
     """A form whose valid input is already written when `is_valid` says so: the service has the last word, and what it
     refuses is shown beside the input. Nothing is written when a field is wrong.
     """
@@ -61,7 +61,8 @@ class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["description"].widget.attrs["rows"] = 3
         if "service_type" in self.fields:
             # As Kubernetes writes them.
-            self.fields["service_type"].choices = [(word, word) for word in AppTemplate.ServiceType.values]
+            choices = [(word, word) for word in AppTemplate.ServiceType.values]
+            self.fields["service_type"] = forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget)
 
     def _post_clean(self) -> None:
         """The rules of the API stand in for those of the model, which know less and word it differently."""

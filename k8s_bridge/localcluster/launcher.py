@@ -216,6 +216,8 @@ class Launcher:
         if number != signal.SIGKILL:
             target = _first_child(child.pid) if child.wrapped else child.pid
             if target is None:
+                # The wrapper has not got to the pod's process, which so has no handler either.
+                child.killed_for_term = number == signal.SIGTERM
                 number = signal.SIGKILL
             elif (child.own_init or child.wrapped) and number == signal.SIGTERM and _ignores_by_default(target):
                 # Process 1 of a namespace never gets the default action of a signal; do what it stands for.

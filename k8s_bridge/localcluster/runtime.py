@@ -81,7 +81,11 @@ class Runtime:
         linked.remove_leftovers()
         await asyncio.to_thread(shutil.rmtree, folder / "pods", ignore_errors=True)
         self._range = claim_range(folder)
-        chosen, launcher = await sandbox.choose(folder, options.sandbox)
+        try:
+            chosen, launcher = await sandbox.choose(folder, options.sandbox)
+        except sandbox.SandboxError:
+            self._range.release()
+            raise
         self._mark_lost()
         drop_old_events(store, options.now())
         nodes.register(store, options, chosen)

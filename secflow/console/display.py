@@ -64,7 +64,7 @@ def badge(word: str | None, *, text: str | None = None, variant: str | None = No
 
 def link(app: str, model: str, pk: object, text: object) -> SafeString:
     """A link to one object's page."""
-    url = reverse(f"admin:{app}_{model}_change", args=[quote(pk)])
+    url = reverse(f"admin:{app}_{model}_change", args=[quote(str(pk))])
     return format_html('<a href="{}" class="text-link">{}</a>', url, text)
 
 

@@ -169,7 +169,7 @@ class OperationsMixin:
             "is_one": len(rows) == 1,
             "noun": self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "console/confirm.html", context)
 
     def describe(self, row: Any) -> str:

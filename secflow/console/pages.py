@@ -22,6 +22,8 @@ class ConsoleChangeList(ChangeList):
         rows: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
         return rows.defer(*self.model_admin.list_defer)
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         field = self.model_admin.actor_field

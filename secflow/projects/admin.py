@@ -17,7 +17,7 @@ from secflow.console.pages import ConsoleAdmin
 from secflow.projects.models import ProjectMember
 
 
-class ProjectMemberForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProjectMemberForm(forms.ModelForm):
     """With SecFlow's own users a name may be typed instead of an id, and unknown users are refused."""
 
     class Meta:

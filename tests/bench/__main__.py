@@ -51,6 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--chain", type=int, default=30, help="jobs in the chain (default 30)")
     parser.add_argument("--fan", type=int, default=200, help="parallel jobs (default 200; a real node takes 30)")
+    parser.add_argument("--only", choices=["chain", "fan", "lists"], help="measure only this")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     console = Console()
@@ -59,12 +60,15 @@ def main() -> int:
         console.print("starting SecFlow")
         with running_stack(Path(folder) / "data", kubeconfig=os.environ.get("KUBECONFIG")) as stack:
             template = make_template(stack)
-            console.print(f"a chain of {given.chain} jobs, by the driver and by SecFlow")
-            rows += measure_chain(stack, template, given.chain)
-            console.print(f"{given.fan} parallel jobs, by the driver and by SecFlow")
-            rows += measure_fan(stack, template, given.fan)
-            console.print("list of 100 out of 10,000 instances with 10 nodes each")
-            rows += measure_lists(stack)
+            if given.only in (None, "chain"):
+                console.print(f"a chain of {given.chain} jobs, by the driver and by SecFlow")
+                rows += measure_chain(stack, template, given.chain)
+            if given.only in (None, "fan"):
+                console.print(f"{given.fan} parallel jobs, by the driver and by SecFlow")
+                rows += measure_fan(stack, template, given.fan)
+            if given.only in (None, "lists"):
+                console.print("list of 100 out of 10,000 instances with 10 nodes each")
+                rows += measure_lists(stack)
     console.print(table_of(rows))
     if given.json:
         given.json.write_text(json.dumps([vars(row) for row in rows], indent=1))

@@ -47,8 +47,8 @@ INSTANCE_OPERATIONS = (
         title="Force initialize",
         done="initializing anew was asked for",
         effect=(
-            "Whatever there is in the cluster is removed first, running apps included. Then the app nodes are made again "
-            "from the templates as they are now."
+            "Whatever there is in the cluster is removed first, running apps included. Then the app nodes are made "
+            "again from the templates as they are now."
         ),
         call=_calls(lifecycle.initialize_instance, force=True),
         is_allowed=_in_status(Verb.FORCE_INITIALIZE),
@@ -94,8 +94,8 @@ INSTANCE_OPERATIONS = (
         title="Uninitialize",
         done="uninitializing was asked for",
         effect=(
-            "An open run is stopped, and Deployments, Jobs and Services are deleted from the cluster. What is left is a "
-            "draft that can be edited; run numbers, past runs and their logs are kept."
+            "An open run is stopped, and Deployments, Jobs and Services are deleted from the cluster. What is left is "
+            "a draft that can be edited; run numbers, past runs and their logs are kept."
         ),
         call=_calls(lifecycle.uninitialize_instance),
         is_allowed=_in_status(Verb.UNINITIALIZE),
@@ -138,8 +138,8 @@ INSTANCE_OPERATIONS = (
         title="Delete",
         done="deleted",
         effect=(
-            "An open run is stopped first. Deployments, Jobs and Services are deleted from the cluster; nodes, runs and "
-            "logs are removed from the records. Only the journal stays. This cannot be undone."
+            "An open run is stopped first. Deployments, Jobs and Services are deleted from the cluster; nodes, runs "
+            "and logs are removed from the records. Only the journal stays. This cannot be undone."
         ),
         call=_calls(lifecycle.delete_instance),
         is_allowed=_in_status(Verb.DELETE),
