@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from k8s_bridge.localcluster.controller import ANNOTATION, RuntimeOptions
 from k8s_bridge.localcluster.sandbox import INSTALL, Sandbox

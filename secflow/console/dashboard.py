@@ -83,7 +83,7 @@ def _failures(now: datetime) -> Table:
             (
                 moment(run.finished_at),
                 link(WORKFLOWS, "workflowinstance", run.instance_id, run.instance.name),
-                link(WORKFLOWS, "run", run.pk, f"{run.purpose} #{run.number}"),
+                link(WORKFLOWS, "run", run.pk, f"{run.purpose}\N{NO-BREAK SPACE}#{run.number}"),
                 shortened(run.message, 200),
             )
             for run in failed

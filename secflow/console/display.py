@@ -130,12 +130,12 @@ def stacked(first: object, second: object) -> SafeString:
 
 
 def duration(start: datetime | None, end: datetime | None, *, now: datetime) -> str:
-    """How long something took, or takes so far."""
+    """How long something took, or takes so far, without a place to break the line."""
     if start is None:
         return NONE
     seconds = max(0, int(((end or now) - start) / timedelta(seconds=1)))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    parts = ((hours, "h"), (minutes, "min"), (seconds, "s"))
+    words = " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+    return words.replace(" ", "\N{NO-BREAK SPACE}")

@@ -166,7 +166,6 @@ class OperationsMixin:
             "rows": [(row, self.describe(row), operation.is_allowed(row)) for row in rows],
             "back": back,
             "checkbox_name": ACTION_CHECKBOX_NAME,
-            "is_one": len(rows) == 1,
             "noun": self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural,
         }
         request.current_app = self.admin_site.name

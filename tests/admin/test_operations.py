@@ -10,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
+from secflow.console import operations
 from tests.admin.conftest import make_history, said, signed_in, staff
 from tests.factories import InstanceFactory, NodeFactory
 from workflows.admin.operations import INSTANCE_OPERATIONS
@@ -188,6 +189,18 @@ def test_too_many_rows_at_once_are_refused(admin: Client) -> None:
 
     assert said(shown) == ["Nothing was done: select at most 100 rows at once."]
     assert not Event.objects.exists()
+
+
+def test_what_does_not_fit_into_one_request_is_left_alone_and_said(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = InstanceFactory.create_batch(3, run_mode="persistent", status="initialized")
+    monkeypatch.setattr(operations, "BUDGET_SECONDS", -1.0)
+
+    shown = act(admin, "deactivate", *rows)
+
+    assert said(shown)[0] == "Time was up: 2 of 3 were not touched. Select them again."
+    assert WorkflowInstance.objects.filter(is_active=True).count() == 2
 
 
 def test_an_unknown_instance_is_no_error(admin: Client) -> None:

@@ -178,7 +178,7 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
     def cleanup_state(self, row: WorkflowInstance) -> SafeString | str:
         cleanup = Cleanup.objects.filter(pk=row.pk).first()
         if cleanup is None:
-            return "nothing to remove"
+            return "none is open"
         words = format_html("{}, asked for {}, tries {}", cleanup.goal, moment(cleanup.requested_at), cleanup.tries)
         return link(WORKFLOWS, "cleanup", row.pk, words)
 

@@ -98,7 +98,7 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
 
     @display(description="Run", ordering="run_id")
     def run_cell(self, row: NodeRun) -> SafeString:
-        return link(WORKFLOWS, "run", row.run_id, f"{row.run.purpose} #{row.run.number}")
+        return link(WORKFLOWS, "run", row.run_id, f"{row.run.purpose}\N{NO-BREAK SPACE}#{row.run.number}")
 
     @display(description="Node")
     def node_field(self, row: NodeRun) -> SafeString:
@@ -216,7 +216,7 @@ class NodeLogAdmin(UncountedAdmin):
 
     @display(description="Node", header=True)
     def node_cell(self, row: NodeLog) -> list[str]:
-        return [row.node_run.node_name, f"{row.node_run.run.purpose} #{row.node_run.run.number}"]
+        return [row.node_run.node_name, f"{row.node_run.run.purpose}\N{NO-BREAK SPACE}#{row.node_run.run.number}"]
 
     @display(description="Instance")
     def instance_cell(self, row: NodeLog) -> SafeString:

@@ -174,7 +174,12 @@ class WorkflowNodeAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdm
                 ("Run", "Attempt", "Status", "Cluster object", "Started", "Took", "Message"),
                 [
                     (
-                        link(WORKFLOWS, "noderun", record.pk, f"{record.run.purpose} #{record.run.number}"),
+                        link(
+                            WORKFLOWS,
+                            "noderun",
+                            record.pk,
+                            f"{record.run.purpose}\N{NO-BREAK SPACE}#{record.run.number}",
+                        ),
                         record.attempt,
                         badge(record.status),
                         record.resource_name,

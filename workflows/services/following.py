@@ -3,20 +3,67 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+import time
+from collections import deque
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from k8s_bridge.observations import Observation, observe
+from k8s_bridge.observations import Observation, Phase, observe
 from k8s_bridge.watcher import Change, Snapshot
 from workflows.services.observing import apply_observations
 
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 200  # observations in one pass: large enough to keep up, small enough to keep transactions short
-REMEMBERED = 50_000  # last observations kept to drop repetitions
+REMEMBERED = 50_000  # objects whose last observation is kept to drop repetitions
+PATIENCE = 0.03  # seconds for which what decides nothing may be overtaken by what does
+LONGEST_PATIENCE = 0.5
+
+DECISIVE = frozenset({Phase.READY, Phase.SUCCEEDED, Phase.FAILED, Phase.GONE})
+_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
+
+
+class Inbox:
+    """What waits to be applied. Observations that can move a run come first; the others give way for a moment, and of those
+    about one object only the last one is kept.
+
+    Per object the order is kept: an observation never comes after a newer one of the same object.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._decisive: deque[Observation] = deque()
+        self._patient: dict[tuple[str, str], tuple[float, Observation]] = {}
+
+    def put(self, seen: Observation) -> None:
+        key = (seen.source, seen.uid)
+        with self._changed:
+            since, _ = self._patient.pop(key, (time.monotonic(), seen))
+            if seen.phase in DECISIVE:
+                self._decisive.append(seen)
+            else:
+                self._patient[key] = (since, seen)
+            self._changed.notify()
+
+    def take(self, timeout: float) -> list[Observation]:
+        """The next portion, empty when nothing was due within `timeout` seconds."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            while not (batch := self._due(time.monotonic())):
+                left = min([end, *(since + PATIENCE for since, _ in self._patient.values())]) - time.monotonic()
+                if time.monotonic() >= end:
+                    return []
+                self._changed.wait(max(left, 0.001))
+            return batch
+
+    def _due(self, now: float) -> list[Observation]:
+        patience = LONGEST_PATIENCE if self._decisive else PATIENCE
+        batch = [self._decisive.popleft() for _ in range(min(len(self._decisive), MOST_AT_ONCE))]
+        ripe = [key for key, (since, _) in self._patient.items() if now - since >= patience]
+        batch += [self._patient.pop(key)[1] for key in ripe[: MOST_AT_ONCE - len(batch)]]
+        return batch
 
 
 class Pipeline:
@@ -27,8 +74,9 @@ class Pipeline:
     """
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._last: dict[tuple[str, str], Observation] = {}
+        self._ended: set[int] = set()  # attempts whose end was applied
 
     def take(self, news: Snapshot | Change) -> None:
         """A complete list or one change. What says nothing new is dropped here, without any query.
@@ -36,31 +84,32 @@ class Pipeline:
         Objects that a new list no longer has are left to reconcile, which confirms before it judges.
         """
         if isinstance(news, Change):
-            self._take_one(news.kind, news.obj, deleted=news.type == "DELETED")
+            self._take_one(news.kind, news.obj, happened=news.type)
             return
         # The newest pod of a workload speaks for it, so it has to come last.
         for item in sorted(news.items, key=lambda item: item["metadata"].get("creationTimestamp") or ""):
-            self._take_one(news.kind, item, deleted=False)
+            self._take_one(news.kind, item, happened="LISTED")
 
-    def _take_one(self, kind: str, obj: dict[str, Any], *, deleted: bool) -> None:
-        seen = observe(kind, obj, deleted=deleted)
+    def _take_one(self, kind: str, obj: dict[str, Any], *, happened: str) -> None:
+        seen = observe(kind, obj, deleted=happened == "DELETED")
         if seen is None:
             return
         key = (kind, seen.uid)
-        if self._last.get(key) == seen:
-            return
-        if deleted:
+        known = self._last.get(key)
+        if happened == "DELETED":
             self._last.pop(key, None)
         else:
             if len(self._last) >= REMEMBERED:
                 self._last.clear()
             self._last[key] = seen
-        self._waiting.put(seen)
+        is_first_word = happened == "ADDED" and seen.phase is Phase.WAITING and seen.diagnosis is None
+        if known != seen and not is_first_word:
+            self._inbox.put(seen)
 
     def run(self, stop: threading.Event) -> None:
-        """Applies what arrives, in order, until `stop` is set."""
+        """Applies what arrives until `stop` is set."""
         while not stop.is_set():
-            batch = self._next_batch()
+            batch = [seen for seen in self._inbox.take(0.5) if seen.attempt not in self._ended or seen.phase is Phase.GONE]
             if batch:
                 self._apply(batch, stop)
 
@@ -80,16 +129,8 @@ class Pipeline:
                     return
                 for seen in batch:
                     self._apply([seen], stop)
+                return
+            if len(self._ended) >= REMEMBERED:
+                self._ended.clear()
+            self._ended.update(seen.attempt for seen in batch if seen.phase in _ENDS)
             return
-
-    def _next_batch(self) -> list[Observation]:
-        try:
-            batch = [self._waiting.get(timeout=0.5)]
-        except queue.Empty:
-            return []
-        while len(batch) < MOST_AT_ONCE:
-            try:
-                batch.append(self._waiting.get_nowait())
-            except queue.Empty:
-                break
-        return batch
