@@ -120,7 +120,9 @@ def running_stack(folder: Path, *, kubeconfig: str | None = None, env: Mapping[s
     With a kubeconfig it uses that cluster, otherwise the local one.
     """
     port = free_port()
-    dropped = ("DATABASE_URL", "REDIS_URL", "KUBECONFIG", "SECRET_KEY", "HTTPS", "SECFLOW_TEST_KUBECONFIG", "PYTHONDONTWRITEBYTECODE")
+    # What the test process was given for itself; the stack makes its own. Its modules are kept compiled, as users have them.
+    dropped = ("DATABASE_URL", "REDIS_URL", "KUBECONFIG", "SECRET_KEY", "HTTPS", "SECFLOW_TEST_KUBECONFIG")
+    dropped += ("PYTHONDONTWRITEBYTECODE",)
     environ = {name: value for name, value in os.environ.items() if name not in dropped}
     environ |= {"DATA_DIR": str(folder), "PORT": str(port), "DJANGO_SUPERUSER_PASSWORD": PASSWORD, **(env or {})}
     if kubeconfig:
@@ -212,12 +214,14 @@ def objects_of(kubeconfig: str, instance_id: str) -> list[str]:
     """What the cluster has of the instance, whoever made it, as kind/name; pods that are ending are left out."""
     client = ClusterClient(kubeconfig)
     try:
-        found = []
+        found: list[str] = []
         for path in ("/apis/apps/v1/deployments", "/apis/batch/v1/jobs", "/api/v1/services", "/api/v1/pods"):
             answer = client.request("GET", path, query={"labelSelector": f"secflow.io/instance-id={instance_id}"})
-            for item in answer.get("items") or ():
-                if not (path.endswith("pods") and item["metadata"].get("deletionTimestamp")):
-                    found.append(f"{path.rpartition('/')[2]}/{item['metadata']['name']}")
+            found += [
+                f"{path.rpartition('/')[2]}/{item['metadata']['name']}"
+                for item in answer.get("items") or ()
+                if not (path.endswith("pods") and item["metadata"].get("deletionTimestamp"))
+            ]
         return sorted(found)
     finally:
         client.close()

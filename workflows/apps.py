@@ -11,7 +11,6 @@ class WorkflowsConfig(AppConfig):
     def ready(self) -> None:
         # Templates live below the engine and must not import it: they ask through this finder who uses them.
         from templates_app.references import register_finder
-
         from workflows.selectors.references import instances_using_template
 
         register_finder(instances_using_template)

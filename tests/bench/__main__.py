@@ -196,7 +196,9 @@ def requests(stack: Stack) -> int:
         found = re.match(r"apiserver_request_total\{(.*)\} (\S+)$", line)
         if found is None or 'verb="WATCH"' in found[1]:
             continue
-        if re.search(r'resource="(jobs|deployments|services|pods|namespaces)"', found[1]) and 'subresource="status"' not in found[1]:
+        if re.search(r'resource="(jobs|deployments|services|pods|namespaces)"', found[1]) is None:
+            continue
+        if 'subresource="status"' not in found[1]:
             total += float(found[2])
     return int(total)
 

@@ -17,10 +17,9 @@ def _gateway_reset(cluster_kubeconfig: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def cluster(transactional_db: None, _gateway_reset: None) -> Iterator[None]:
+def cluster(transactional_db: None, _gateway_reset: None) -> None:
     """The cluster, with nothing of the engine running."""
     installation_uid()
-    yield
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ def test_a_failure_lets_the_others_finish_and_starts_nothing_new() -> None:
 
 
 def test_an_app_becomes_ready_and_a_job_reaches_it_by_its_service_name() -> None:
-    instance = workflow({"web": web_app(service_name="site"), "get": job("wget -q -O - http://site:8080/ | head -c 20")}, [("web", "get")])
+    get = job("wget -q -O - http://site:8080/ | head -c 20")
+    instance = workflow({"web": web_app(service_name="site"), "get": get}, [("web", "get")])
 
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
 

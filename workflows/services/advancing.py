@@ -163,7 +163,7 @@ RETURNING begun.workload_id, begun.node_type
 
 def _conclude(
     instance: WorkflowInstance, run: Run, verdict: RunStatus, unreached: tuple[str, ...], *, now: datetime
-) -> None:
+) -> Entry:
     # A warning that came during the run is not wiped out by its success.
     message = instance.message if instance.has_warning else None
     if verdict is RunStatus.FAILED:

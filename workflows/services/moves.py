@@ -8,9 +8,6 @@ from typing import Any
 
 from django.db import connection
 
-from django.db.models import Value
-from django.db.models.functions import Coalesce
-
 from workflows.domain.errors import WrongStatus
 from workflows.domain.statuses import ENDED, NodeStatus
 from workflows.domain.transitions import (

@@ -62,7 +62,7 @@ def _require_http(instance: WorkflowInstance) -> None:
 
 def trigger_secret(instance_id: str) -> str:
     """The secret of one instance's HTTP trigger: derived from SECRET_KEY, so nothing is stored and none can be guessed."""
-    key = settings.SECRET_KEY.encode()
+    key = str(settings.SECRET_KEY).encode()
     return hmac.new(key, f"trigger:{instance_id}".encode(), hashlib.sha256).hexdigest()
 
 
