@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -99,10 +100,12 @@ def describe(instance: Mapping[str, Any]) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing uses, below those that the system gives to outgoing connections: none of them can take it later."""
+    while True:
+        port = random.randrange(15000, 30000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(is_true: Callable[[], bool], *, seconds: float = 60.0, what: str = "the condition") -> None:
@@ -114,7 +117,9 @@ def eventually(is_true: Callable[[], bool], *, seconds: float = 60.0, what: str 
 
 
 @contextmanager
-def running_stack(folder: Path, *, kubeconfig: str | None = None, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def running_stack(
+    folder: Path, *, kubeconfig: str | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
     """`manage.py up` with its data in `folder`, stopped at the end as Ctrl-C stops it.
 
     With a kubeconfig it uses that cluster, otherwise the local one.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging.config
+import os
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from secflow.runtime.tether import die_with_parent
 from secflow.settings import environment
 
 environment.demand_parts()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "secflow.settings")
 
 wsgi_app = "secflow.wsgi:application"
 bind = f"{settings.SECFLOW.bind}:{settings.SECFLOW.port}"
@@ -26,6 +29,12 @@ keepalive = 5
 control_socket_disable = True
 # The heartbeat file belongs in memory: a slow disk must not get a worker killed.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """A worker that outlived a killed master would hold the port for a while."""
+    die_with_parent()
+
 
 logging.config.dictConfig(settings.LOGGING)
 

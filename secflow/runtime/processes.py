@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +14,8 @@ from typing import IO
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+from secflow.runtime.tether import die_with_parent
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +61,8 @@ def _tether(parent: int, identity: Identity | None, death_signal: signal.Signals
             os.setuid(identity.uid)
         os.umask(0o077)
         # After the change of user, which would reset it.
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(127)
+        if die_with_parent(death_signal) and os.getppid() != parent:
+            os._exit(127)
 
     return run
 

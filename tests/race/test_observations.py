@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import pytest
 
@@ -12,8 +13,8 @@ from tests.engine import job, node, statuses, web_app, workflow
 from tests.race.seen import seen, wanted
 from workflows.domain.actors import Actor
 from workflows.models import Event, NodeRun, Workload
-from workflows.services import lifecycle
-from workflows.services.following import Pipeline
+from workflows.services import following, lifecycle
+from workflows.services.following import Inbox, Pipeline
 from workflows.services.observing import apply_observations
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
@@ -94,10 +95,6 @@ def test_what_a_program_writes_cannot_stop_the_engine() -> None:
 def test_one_observation_that_cannot_be_applied_does_not_keep_the_others_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import threading
-
-    from workflows.services import following
-
     instance = workflow({"a": job(), "b": job()})
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
     poison, good = seen(wanted(instance, "a"), Phase.RUNNING), seen(wanted(instance, "b"), Phase.SUCCEEDED)
@@ -113,6 +110,26 @@ def test_one_observation_that_cannot_be_applied_does_not_keep_the_others_back(
 
     assert statuses(instance) == {"": "running", "a": "running", "b": "succeeded"}
     assert "cannot be applied" in caplog.text
+
+
+def test_the_reason_of_a_failed_job_comes_before_its_failure() -> None:
+    instance, other = workflow({"a": job()}), workflow({"a": job()})
+    for each in (instance, other):
+        lifecycle.start_instance(instance_id=each.pk, actor=ME)
+    a = wanted(instance, "a")
+    reason = Diagnosis(Category.EXIT_CODE, "Container main ended with exit code 3.", "", "Read its log.")
+    limit = Diagnosis(Category.BACKOFF_LIMIT, "The job failed: its pod kept failing.", "", "Raise the limit.")
+    inbox = Inbox()
+
+    inbox.put(seen(wanted(other, "a"), Phase.PULLING))
+    inbox.put(seen(a, Phase.WAITING, diagnosis=reason))
+    inbox.put(seen(a, Phase.FAILED, source="Job", diagnosis=limit))
+    apply_observations(inbox.take(0.01))
+
+    assert node(instance, "a").message == (
+        "The job failed: its pod kept failing. Container main ended with exit code 3. Read its log."
+    )
+    assert NodeRun.objects.get(instance=instance).diagnosis["category"] == "exit_code"
 
 
 def test_a_set_up_app_follows_its_deployment_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,17 +14,12 @@ import psutil
 import pytest
 
 from secflow.runtime.processes import wait_until
+from tests.stack import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _NOT_INHERITED = ("DATABASE_URL", "REDIS_URL", "KUBECONFIG", "SECRET_KEY", "HTTPS")
 
 pytestmark = pytest.mark.e2e
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

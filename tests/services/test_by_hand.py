@@ -32,7 +32,12 @@ class Sweeper:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._sent: list[tuple[str, dict[str, Any]]] = []
-        monkeypatch.setattr(dispatch, "send", lambda task, **kwargs: self._sent.append((task, kwargs)) or True)
+        for module in (dispatch, reconciling):
+            monkeypatch.setattr(module, "send", self._send)
+
+    def _send(self, task: str, **kwargs: Any) -> bool:
+        self._sent.append((task, kwargs))
+        return True
 
     def turn(self) -> None:
         self._sent.clear()  # whatever was sent so far is lost
@@ -115,7 +120,9 @@ def test_a_job_that_ended_in_time_but_was_not_seen_has_not_timed_out(sweeper: Sw
     launching.launch_workloads(workload_ids=[Workload.objects.get(instance=instance).pk])
     workload = Workload.objects.get(instance=instance)
     eventually(
-        lambda: bool((gateway().read_workload(workload.namespace, "Job", workload.name) or {})["status"].get("succeeded")),
+        lambda: bool(
+            (gateway().read_workload(workload.namespace, "Job", workload.name) or {})["status"].get("succeeded")
+        ),
         what="the job's end",
     )
     NodeRun.objects.update(due_at=timezone.now() - timedelta(seconds=1), due_reason="timeout")

@@ -48,7 +48,7 @@ def advance(instance: WorkflowInstance, run: Run, *, now: datetime, facts: Seque
     append(instance, *entries)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)  # about a megabyte for each thousand nodes
 def _graph_of(run_id: int) -> Graph:
     # The graph of a run is frozen, and reading and building it for every observation would dominate large runs.
     edges = Run.objects.values_list("edges", flat=True).get(pk=run_id)

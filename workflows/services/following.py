@@ -41,6 +41,10 @@ class Inbox:
         key = (seen.source, seen.uid)
         with self._changed:
             since, _ = self._patient.pop(key, (time.monotonic(), seen))
+            if seen.phase is Phase.FAILED:
+                # What its pods suffered from is the reason, and after the end nobody listens to it any more.
+                of_pods = [other for other, (_, told) in self._patient.items() if told.attempt == seen.attempt]
+                self._decisive.extend(self._patient.pop(other)[1] for other in of_pods)
             if seen.phase in DECISIVE:
                 self._decisive.append(seen)
             else:
@@ -109,7 +113,9 @@ class Pipeline:
     def run(self, stop: threading.Event) -> None:
         """Applies what arrives until `stop` is set."""
         while not stop.is_set():
-            batch = [seen for seen in self._inbox.take(0.5) if seen.attempt not in self._ended or seen.phase is Phase.GONE]
+            batch = [
+                seen for seen in self._inbox.take(0.5) if seen.attempt not in self._ended or seen.phase is Phase.GONE
+            ]
             if batch:
                 self._apply(batch, stop)
 

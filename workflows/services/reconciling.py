@@ -1,7 +1,7 @@
 """Making it right with no message at all: due rows, and the difference between records and cluster (contract E.7).
 
-`sweep` looks at the database, and asks the cluster only about nodes whose time is over. `reconcile` lists what is in the cluster, a few calls whatever the number of
-nodes, and applies what was missed. Both may run anywhere, at any time, twice at once.
+`sweep` looks at the database, and asks the cluster only about nodes whose time is over. `reconcile` lists what is in the
+cluster, a few calls whatever the number of nodes, and applies what was missed. Both may run anywhere, at any time, twice at once.
 """
 
 from __future__ import annotations
@@ -151,9 +151,9 @@ def _apply_facts(facts: Facts, began: datetime) -> tuple[int, int]:
             for seen in facts.of(workload.pk)
             if _tells_something(seen, workload) and (fresh := _fresh(seen)) is not None
         )
-        if workload.pk not in facts.objects and workload.state == WorkloadState.LIVE:
-            if workload.launched_at is None or workload.launched_at < began - YOUNG:
-                missing.append(workload.pk)
+        is_old = workload.launched_at is None or workload.launched_at < began - YOUNG
+        if workload.pk not in facts.objects and workload.state == WorkloadState.LIVE and is_old:
+            missing.append(workload.pk)
     moved = apply_observations(news)
     with transaction.atomic():
         rows = Workload.objects.select_for_update(skip_locked=True, no_key=True)

@@ -54,7 +54,9 @@ def fail_stuck_setups(*, limit_seconds: float) -> int:
     """The watchdog of contract E.2: set-ups older than the limit become failed. Returns how many."""
     now = timezone.now()
     late = {"purpose": RunPurpose.SETUP, "finished_at": None, "started_at__lt": now - timedelta(seconds=limit_seconds)}
-    stuck = Run.objects.filter(instance__status=InstanceStatus.INITIALIZING, **late).values_list("instance_id", flat=True)
+    stuck = Run.objects.filter(instance__status=InstanceStatus.INITIALIZING, **late).values_list(
+        "instance_id", flat=True
+    )
     count = 0
     for instance_id in list(stuck):
         with transaction.atomic():

@@ -36,13 +36,11 @@ def fire_http_trigger(*, instance_id: str, secret: str | None) -> None:
     _require_http(instance)
     require(instance, Verb.TRIGGER)
     if settings.SECFLOW.trigger_secrets_required and not hmac.compare_digest(
-        (secret or "").encode(), trigger_secret(instance_id).encode()
+        (secret or "").encode("utf-8", "replace"), trigger_secret(instance_id).encode()
     ):
         raise Unauthenticated("the trigger secret is missing or wrong: send it as X-Trigger-Token")
     _limit_rate(instance)
-    accept_run(
-        instance_id=instance_id, actor=ANONYMOUS_TRIGGER, verb=Verb.TRIGGER, trigger="http", guard=_require_http
-    )
+    accept_run(instance_id=instance_id, actor=ANONYMOUS_TRIGGER, verb=Verb.TRIGGER, trigger="http", guard=_require_http)
 
 
 def _require_http(instance: WorkflowInstance) -> None:
