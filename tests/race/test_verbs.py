@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import transaction
 
@@ -125,6 +127,26 @@ def test_a_trigger_that_meets_deactivate_is_accepted_before_it_or_not_at_all() -
     else:
         assert isinstance(triggered, Invalid)
         assert kinds(instance) == ["instance.deactivated"]
+
+
+def test_a_trigger_that_was_checked_before_deactivate_and_comes_after_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance = workflow({"a": job()}, run_mode="persistent", trigger_type="http", trigger_enabled=True)
+    WorkflowInstance.objects.filter(pk=instance.pk).update(status="initialized")
+    check = lifecycle.check_cluster
+
+    def check_and_lose_time(*args: Any) -> None:
+        check(*args)
+        lifecycle.deactivate_instance(instance_id=instance.pk, actor=ME)
+
+    monkeypatch.setattr(lifecycle, "check_cluster", check_and_lose_time)
+
+    with pytest.raises(Invalid, match="is not active"):
+        fire_http_trigger(instance_id=instance.pk, secret=None)
+
+    assert kinds(instance) == ["instance.deactivated"]
+    assert WorkflowInstance.objects.get(pk=instance.pk).run_count == 0
 
 
 def test_ten_triggers_at_once_accept_one_run() -> None:
