@@ -41,20 +41,22 @@ def judge(found: Mapping[str, Any], wanted: Mapping[str, Any], owner: Owner) -> 
 
 
 class Ensurer:
-    """Creates, adopts or replaces one object at a time. `patience` bounds the wait for an old object to go, in
-    seconds.
-    """
+    """Creates, adopts or replaces one object at a time. `patience` bounds the wait for old objects to go, in seconds."""
 
     def __init__(self, client: ClusterClient, ensure_namespace: Callable[[str], None], *, patience: float) -> None:
         self._client = client
         self._ensure_namespace = ensure_namespace
         self._patience = patience
 
-    def ensure(self, kind: str, wanted: Json, owner: Owner) -> tuple[str, bool]:
+    def give_up(self) -> float:
+        """When the patience of one who begins now is used up, by the monotonic clock."""
+        return time.monotonic() + self._patience
+
+    def ensure(self, kind: str, wanted: Json, owner: Owner, *, give_up: float) -> tuple[str, bool]:
         """(uid, created) of the object that is now there. Raises what `Gateway.ensure_workload` names."""
         namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
         namespace_made = False
-        turns = self._turns(kind, namespace, name)
+        turns = self._turns(kind, namespace, name, give_up)
         while True:
             next(turns)
             try:
@@ -85,7 +87,7 @@ class Ensurer:
                     )
                 case Verdict.REPLACE:
                     self._remove(kind, found)
-            self._await_absence(kind, found)
+            self._await_absence(kind, found, give_up)
 
     def delete(self, kind: str, metadata: Mapping[str, Any]) -> bool:
         """Deletes the object with this name and uid; its dependants follow in the background. True: it is gone at once.
@@ -108,9 +110,9 @@ class Ensurer:
         except (NotFound, StaleVersion):
             return  # somebody else removed it: the next look shows what is there now
 
-    def _await_absence(self, kind: str, old: Json) -> None:
+    def _await_absence(self, kind: str, old: Json, give_up: float) -> None:
         namespace, name, uid = (old["metadata"][key] for key in ("namespace", "name", "uid"))
-        for _ in self._turns(kind, namespace, name):
+        for _ in self._turns(kind, namespace, name, give_up):
             found = self._read(kind, namespace, name)
             if found is None or found["metadata"]["uid"] != uid:
                 return
@@ -121,9 +123,9 @@ class Ensurer:
         except NotFound:
             return None
 
-    def _turns(self, kind: str, namespace: str, name: str) -> Iterator[None]:
+    def _turns(self, kind: str, namespace: str, name: str, give_up: float) -> Iterator[None]:
         """Turns with growing pauses between them. Raises ServerTrouble when the patience is used up."""
-        give_up, delay = time.monotonic() + self._patience, FIRST_DELAY
+        delay = FIRST_DELAY
         while True:
             yield
             if time.monotonic() + delay > give_up:

@@ -8,7 +8,7 @@ this installation's. All failures are ClusterErrors; the caller decides about an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +31,7 @@ from k8s_bridge.results import ClusterVersion, Ensured, NameHolder, PodLogs, Rem
 from k8s_bridge.specs import DEPLOYMENT, JOB, Owner, WorkloadSpec
 
 PAGE = 500  # objects per list call
+REPLACE_SECONDS = 10.0  # for an old object to go; with the calls around it, it has to fit the lease of a launch
 RESTARTS = 5  # how often one listing may start over because its continue token expired
 
 
@@ -41,7 +42,7 @@ class Gateway:
     The number of requests that a verb costs is stated at each verb.
     """
 
-    def __init__(self, client: ClusterClient, *, installation: str, replace_timeout: float = 30.0) -> None:
+    def __init__(self, client: ClusterClient, *, installation: str, replace_timeout: float = REPLACE_SECONDS) -> None:
         self.client = client
         self.installation = installation
         self._selector = names.installation_selector(installation)
@@ -97,6 +98,22 @@ class Gateway:
         found = self._read(SERVICE, namespace, name)
         if found is None:
             return NameHolder(free=True)
+        return self._holder(found)
+
+    def service_owners(self, namespace: str, wanted: Collection[str]) -> dict[str, NameHolder]:
+        """Who holds each of these Service names, as `service_owner`. One request for one name; for more of them, one for
+        each 500 Services of the namespace.
+        """
+        if len(set(wanted)) < 2:
+            return {name: self.service_owner(namespace, name) for name in wanted}
+        holders = {name: NameHolder(free=True) for name in wanted}
+        for items, _ in self._pages(SERVICE, namespace, ""):
+            for item in items:
+                if item["metadata"]["name"] in holders:
+                    holders[item["metadata"]["name"]] = self._holder(item)
+        return holders
+
+    def _holder(self, found: Json) -> NameHolder:
         owner = names.owner_of(found)
         return NameHolder(free=False, owner=owner if owner and owner.installation == self.installation else None)
 
@@ -105,17 +122,17 @@ class Gateway:
 
         An object of the same attempt and spec is adopted; one of an older attempt, or with another spec, is replaced.
         One request, two with a Service; two more for each object that is found, and some more for each that is
-        replaced.
+        replaced. All waiting for old objects together takes `replace_timeout` at most.
 
         Raises NameConflict (somebody else's object, untouched), Superseded (a newer attempt is there, untouched),
         Rejected, QuotaExceeded, NamespaceTerminating, NotAllowed, or an error that is worth another try.
         """
-        service_name = None
+        service_name, give_up = None, self._ensurer.give_up()
         if spec.service is not None and spec.service.ports:
-            self._ensurer.ensure(SERVICE, service_manifest(spec, owner), owner)
+            self._ensurer.ensure(SERVICE, service_manifest(spec, owner), owner, give_up=give_up)
             service_name = spec.service.name
         build = {DEPLOYMENT: deployment_manifest, JOB: job_manifest}[spec.kind]
-        uid, created = self._ensurer.ensure(spec.kind, build(spec, owner), owner)
+        uid, created = self._ensurer.ensure(spec.kind, build(spec, owner), owner, give_up=give_up)
         return Ensured(uid=uid, created=created, service_name=service_name)
 
     def read_workload(self, namespace: str, kind: str, name: str) -> Json | None:
@@ -281,7 +298,7 @@ class Gateway:
 
     def _pages(self, kind: str, namespace: str | None, selector: str) -> Iterator[tuple[list[Json], str]]:
         """Pages of one listing with their resource version; a continue token that expired starts the listing over."""
-        query = {"labelSelector": selector, "limit": str(PAGE)}
+        query = {**({"labelSelector": selector} if selector else {}), "limit": str(PAGE)}
         token, restarts = "", 0
         while True:
             try:

@@ -27,7 +27,7 @@ class ApiClient:
     """Calls with one user's token. Paths are relative to /api/workflow; ids in them are quoted."""
 
     def __init__(self, url: str, *, username: str, password: str) -> None:
-        self._url = url
+        self._url = url.rstrip("/")
         self._token = ""
         try:
             answer = self._send("POST", "/api/token/", {"username": username, "password": password})

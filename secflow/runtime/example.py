@@ -52,10 +52,13 @@ def main() -> int:
 
 def run_example(url: str, file: Path, *, password_file: Path | None, plain: bool) -> int:
     """Make templates and instance of `file`, run it with live progress and print its report; returns the exit code."""
+    environment.adopt_running_stand()
     environ = environment.process_environment()
-    settings = environment.load(environ)
+    # It only calls the API, so it needs no database, broker or secret.
+    settings = environment.load(environ, missing_allowed=True)
     definition = load_definition(file)
-    ensure_claims(settings.kubeconfig, definition.project_id, definition.claims)
+    if definition.claims:
+        ensure_claims(settings.kubeconfig, definition.project_id, definition.claims)
     password = settings.superuser_password or _kept_password(password_file)
     api = ApiClient(url, username=settings.superuser_username, password=password)
     _remove_earlier(api, definition)
@@ -75,12 +78,13 @@ def run_example(url: str, file: Path, *, password_file: Path | None, plain: bool
 
 
 def _kept_password(path: Path | None) -> str:
+    hint = "set DJANGO_SUPERUSER_PASSWORD, or name the file that holds it with --password-file."
+    if path is None:
+        raise StandError(f"the admin's password is not known here: {hint}")
     try:
-        if path is not None:
-            return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        pass  # said below: there is no other source
-    raise StandError("the admin's password is not known here: set DJANGO_SUPERUSER_PASSWORD.")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as err:
+        raise StandError(f"the password file {path} cannot be read ({err.strerror}): {hint}") from err
 
 
 def _remove_earlier(api: ApiClient, definition: Definition) -> None:

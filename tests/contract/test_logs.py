@@ -13,7 +13,7 @@ from k8s_bridge.specs import Container, WorkloadSpec
 if TYPE_CHECKING:
     from tests.contract.conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]  # of a cluster given
+pytestmark = [pytest.mark.cluster]
 
 BUSYBOX = "busybox:latest"
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")

@@ -18,7 +18,7 @@ from k8s_bridge.watcher import Change, Snapshot, Watcher
 if TYPE_CHECKING:
     from tests.contract.conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]  # of a cluster given
+pytestmark = [pytest.mark.cluster]
 
 Seen = queue.Queue[Snapshot | Change]
 

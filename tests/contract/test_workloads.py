@@ -17,7 +17,7 @@ from k8s_bridge.specs import Container, Mount, Probe, Service, ServicePort, Work
 if TYPE_CHECKING:
     from tests.contract.conftest import Stage
 
-pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]  # of a cluster given
+pytestmark = [pytest.mark.cluster]
 
 BUSYBOX = "busybox:latest"
 PYTHON = "python:3.11-slim"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from tests.e2e.driver import Driver
 from tests.stack import Stack, Witness, running_stack
 
 
@@ -31,3 +33,11 @@ def installation(stack: Stack) -> str:
 def witness(stack: Stack, installation: str) -> Iterator[Witness]:
     with Witness(stack.kubeconfig, installation=installation) as watching:
         yield watching
+
+
+@pytest.fixture
+def driver(stack: Stack) -> Iterator[Driver]:
+    """The admin in a project of the test's own; what it makes is removed afterwards."""
+    driving = Driver(stack, project=f"e2e-{secrets.token_hex(4)}")
+    yield driving
+    driving.clear()

@@ -53,7 +53,9 @@ def test_the_example_survives(stack: Stack, witness: Witness, example: Definitio
 
     break_it(stack, fault)
 
-    assert stack.wait_for(instance_id, "succeeded", "failed", seconds=120)["status"] == "succeeded", stack.tail("worker")
+    assert stack.wait_for(instance_id, "succeeded", "failed", seconds=120)["status"] == "succeeded", stack.tail(
+        "worker"
+    )
     assert witness.doubles() == []
     assert journal_gaps(stack, instance_id) == []
     stack.api.delete("workflow-instances", instance_id)
@@ -64,7 +66,8 @@ def journal_gaps(stack: Stack, instance_id: str) -> list[int]:
     """Sequence numbers that the instance's journal lacks."""
     with psycopg.connect(stack.database_url) as connection:
         rows = connection.execute(
-            "SELECT sequence FROM secflow_platform_workflow_event WHERE instance_id = %s ORDER BY sequence", [instance_id]
+            "SELECT sequence FROM secflow_platform_workflow_event WHERE instance_id = %s ORDER BY sequence",
+            [instance_id],
         ).fetchall()
     found = [row[0] for row in rows]
     assert found

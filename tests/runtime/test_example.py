@@ -18,6 +18,7 @@ from secflow.runtime.definition import instance_body, load_definition
 from secflow.runtime.errors import StandError
 from secflow.runtime.parts import example_folder
 from secflow.runtime.progress import PlainProgress, TableProgress, duration_of, progress_for
+from secflow.settings.environment import BASE_DIR
 
 FILE = example_folder() / "site_audit.json"
 
@@ -83,6 +84,30 @@ def test_the_scripts_find_every_fault_of_the_site(tmp_path: Path) -> None:
     ]
     assert "link to /sale-2019 answers 404" in output
     assert {path.name for path in tmp_path.iterdir()} == {"pages.json", "links.json", "security.json"}
+
+
+@pytest.mark.parametrize(
+    ("password_file", "sentence"),
+    [
+        ("password", "http://127.0.0.1:9 does not answer"),
+        ("absent", "absent cannot be read (No such file or directory): set DJANGO_SUPERUSER_PASSWORD"),
+    ],
+)
+def test_the_example_needs_nothing_but_the_api(tmp_path: Path, password_file: str, sentence: str) -> None:
+    definition = {"project_id": "p", "instance": {"name": "n", "nodes": []}}
+    (tmp_path / "workflow.json").write_text(json.dumps(definition))
+    (tmp_path / "password").write_text("secret\n")
+    own = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "KUBECONFIG", "DJANGO_SUPERUSER_PASSWORD")
+    environ = {name: value for name, value in os.environ.items() if name not in own} | {"DATA_DIR": str(tmp_path)}
+    options = ["--url=http://127.0.0.1:9/", f"--file={tmp_path / 'workflow.json'}"]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "secflow.runtime.example", *options, f"--password-file={tmp_path / password_file}"],
+        env=environ, cwd=BASE_DIR, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stderr) == (2, "")
+    assert sentence in ended.stdout
 
 
 def script(name: str, folder: Path) -> str:

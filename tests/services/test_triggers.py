@@ -95,7 +95,7 @@ def test_the_rate_is_counted_for_each_instance_and_its_http_trigger(change_setti
     with pytest.raises(RateLimited, match="triggered 2 times within 60 s") as caught:
         fire_http_trigger(instance_id=busy.pk, secret=None)
 
-    assert caught.value.details == {"retry_after": 60}
+    assert 55 <= caught.value.details["retry_after"] <= 60
     assert WorkflowInstance.objects.get(pk=busy.pk).run_count == 2
     fire_http_trigger(instance_id=quiet.pk, secret=None)
     trigger_instance(instance_id=busy.pk, actor=ME)

@@ -1,5 +1,7 @@
 """The workflow instance, exactly the columns of the contract's section I."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models.functions import Right
 
@@ -42,6 +44,8 @@ class WorkflowInstance(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     version = models.IntegerField(default=0)
+
+    locked_at: datetime  # no column: the database's time, on an instance that was read under its lock
 
     class Meta:
         db_table = "secflow_platform_workflow_workflow_instance"

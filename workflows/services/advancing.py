@@ -18,6 +18,8 @@ from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, RunStatus
 from workflows.domain.transitions import InstanceEvent, NodeEvent
 from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.journal import Entry, append
+from workflows.services.loading import statuses_of
+from workflows.services.logs import want_logs
 from workflows.services.moves import move_instance, move_nodes
 from workflows.services.runs import close_run
 
@@ -33,7 +35,7 @@ def advance(instance: WorkflowInstance, run: Run, *, now: datetime, facts: Seque
     """
     entries = list(facts)
     while run.purpose == RunPurpose.RUN and run.finished_at is None:
-        records = list(NodeRun.objects.filter(run=run).values_list("node_id", "status", "node_type"))
+        records = statuses_of(run)
         step = plan(_graph_of(run.pk), {node_id: NodeStatus(status) for node_id, status, _ in records})
         if step.verdict is not None:
             entries.append(_conclude(instance, run, step.verdict, step.unreached, now=now))
@@ -96,6 +98,10 @@ def _take_up(run: Run, kept: dict[str, Workload], *, now: datetime) -> list[str]
     ready = sorted(node_id for node_id, workload in kept.items() if workload.is_ready)
     if ready:
         move_nodes(run, ready, NodeEvent.SUCCEED, now=now)
+        ended = [record for record in records if record.node_id in ready]
+        for record in ended:
+            record.run, record.status = run, NodeStatus.SUCCEEDED
+        want_logs(ended, now=now)
     return ready
 
 

@@ -29,6 +29,7 @@ class Batch:
         self.now = now
         self.entries: list[Entry] = []
         self.ended: list[NodeRun] = []
+        self.pods: dict[int, str] = {}  # record id -> the pod that decided its end
         self.confirm: list[int] = []
         self.moved = 0
         self._moves: dict[tuple[NodeEvent | SetupEvent, str | None], list[str]] = defaultdict(list)
@@ -52,6 +53,8 @@ class Batch:
         event: NodeEvent | SetupEvent,
         message: str | None,
         diagnosis: dict[str, str] | None,
+        *,
+        pod: str | None = None,
     ) -> None:
         """Moves the record and its node by an event, with a journal entry; nothing when the table does not allow it."""
         sources, target = NODE_MOVES[event] if isinstance(event, NodeEvent) else SETUP_MOVES[event]
@@ -69,6 +72,8 @@ class Batch:
         )
         if target in (NodeStatus.SUCCEEDED, NodeStatus.FAILED):
             self.ended.append(record)
+            if pod is not None:
+                self.pods[record.pk] = pod
 
     def flush(self) -> None:
         """Writes what waits."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from k8s_bridge.diagnosis import diagnose_deletion
 from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
+from workflows.locks import find_and_lock
 from workflows.models import NodeRun, WorkflowInstance, Workload
 from workflows.services.advancing import SYSTEM, advance
 from workflows.services.cleaning import request_cleanup
@@ -28,7 +28,7 @@ def confirm_vanished(*, workload_id: int, is_there: bool) -> bool:
     """
     with transaction.atomic():
         found = Workload.objects.filter(pk=workload_id).values_list("instance_id", flat=True).first()
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=found).first()
+        instance = find_and_lock(found)
         workload = Workload.objects.filter(pk=workload_id, state=WorkloadState.LIVE).first()
         if instance is None or workload is None:
             return False
@@ -38,7 +38,7 @@ def confirm_vanished(*, workload_id: int, is_there: bool) -> bool:
         Workload.objects.filter(pk=workload_id).update(due_at=None, state=WorkloadState.GONE, is_ready=False)
         if workload.is_finished:
             return False
-        now = timezone.now()
+        now = instance.locked_at
         diagnosis = diagnose_deletion(workload.kind, workload.name)
         record = NodeRun.objects.select_related("run").filter(workload=workload, run__finished_at__isnull=True).first()
         event: NodeEvent | SetupEvent = NodeEvent.VANISH
@@ -67,7 +67,7 @@ def expire_node(*, node_run_id: int) -> bool:
     """Fails a node whose time is over, unless it moved or was given more time since. True when it failed (contract E.6)."""
     with transaction.atomic():
         owner = NodeRun.objects.filter(pk=node_run_id).values_list("instance_id", flat=True).first()
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=owner).first()
+        instance = find_and_lock(owner)
         record = (
             NodeRun.objects.select_related("run", "workload")
             .defer("spec")
@@ -76,7 +76,7 @@ def expire_node(*, node_run_id: int) -> bool:
         )
         if instance is None or record is None:
             return False
-        now = timezone.now()
+        now = instance.locked_at
         message = _limit_in_words(record)
         if not move_nodes(record.run, [record.node_id], NodeEvent.EXPIRE, now=now, message=message):
             return False

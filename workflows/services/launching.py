@@ -22,7 +22,6 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from k8s_bridge.diagnosis import Diagnosis, diagnose_error
 from k8s_bridge.errors import ClusterError, QuotaExceeded, Unreachable
@@ -30,6 +29,7 @@ from k8s_bridge.results import Ensured
 from k8s_bridge.specs import Owner, WorkloadSpec
 from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
+from workflows.locks import find_and_lock
 from workflows.models import NodeRun, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import SYSTEM, advance
 from workflows.services.backoff import backoff
@@ -218,7 +218,7 @@ def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
         by_instance[claim.instance_id].append((claim, err))
     for instance_id, batch in by_instance.items():
         with transaction.atomic():
-            instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+            instance = find_and_lock(instance_id)
             if instance is None:
                 continue
             let_go(instance, [(claim.workload_id, claim.token) for claim, _ in batch])
@@ -228,7 +228,7 @@ def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
                 wanted = mine.filter(state=WorkloadState.LAUNCHING)
                 if not err.retryable:
                     _fail_launch(instance, wanted, diagnose_error(err))
-                elif wanted.update(due_at=timezone.now() + _pause(claim, err)):
+                elif wanted.update(due_at=Now() + _pause(claim, err)):
                     _note_waiting(instance, claim, diagnose_error(err))
         if any(claim.is_setup for claim, _ in batch):
             settle_setup(instance_id)
@@ -261,7 +261,7 @@ def _fail_launch(instance: WorkflowInstance, wanted: QuerySet[Workload], diagnos
     record = _record_of(workload.pk)
     if record is None:
         return
-    now = timezone.now()
+    now = instance.locked_at
     event = SetupEvent.FAIL if record.run.purpose == RunPurpose.SETUP else NodeEvent.FAIL
     message, data = sentence(diagnosis), as_data(diagnosis)
     if move_nodes(record.run, [record.node_id], event, now=now, message=message):

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from k8s_bridge.specs import JOB, WorkloadSpec
 from workflows.domain.actors import Actor
@@ -49,7 +48,7 @@ def initialize_instance(*, instance_id: str, actor: Actor, force: bool = False) 
     check_cluster(seen, prepared)
     with transaction.atomic():
         instance, prepared = _locked(instance_id, verb, prepared)
-        now = timezone.now()
+        now = instance.locked_at
         _close_open_run(instance, RunStatus.STOPPED, now=now)
         if retire(wanted_workloads(instance)):
             request_cleanup(instance, actor=actor.id, now=now)
@@ -89,7 +88,7 @@ def accept_run(
     with transaction.atomic():
         instance, prepared = _locked(instance_id, verb, prepared)
         guard(instance)
-        now = timezone.now()
+        now = instance.locked_at
         _close_open_run(instance, RunStatus.SUCCEEDED, now=now)
         _retire_what_a_new_run_replaces(instance, prepared, actor=actor, now=now)
         WorkflowNode.objects.filter(instance=instance).update(**FRESH)
@@ -131,7 +130,7 @@ def stop_instance(*, instance_id: str, actor: Actor) -> None:
         instance = lock_instance(instance_id)
         require(instance, Verb.STOP)
         _refuse_if_leaving(instance)
-        _stop(instance, actor=actor, now=timezone.now())
+        _stop(instance, actor=actor, now=instance.locked_at)
     _wait_for_cleanup(instance_id)
 
 
@@ -157,7 +156,7 @@ def uninitialize_instance(*, instance_id: str, actor: Actor) -> None:
         instance = lock_instance(instance_id)
         require(instance, Verb.UNINITIALIZE)
         _refuse_if_leaving(instance, unless=CleanupGoal.UNINITIALIZE)
-        now = timezone.now()
+        now = instance.locked_at
         run = open_run_of(instance)
         if run is not None:
             _close_run_with_logs(run, RunStatus.STOPPED, now=now)
@@ -178,7 +177,7 @@ def delete_instance(*, instance_id: str, actor: Actor) -> None:
     """
     with transaction.atomic():
         instance = lock_instance(instance_id)
-        now = timezone.now()
+        now = instance.locked_at
         if instance.status == InstanceStatus.RUNNING:
             _stop(instance, actor=actor, now=now)
         _close_open_run(instance, RunStatus.STOPPED, now=now)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from k8s_bridge.errors import ClusterError, Rejected
@@ -74,22 +77,54 @@ def read_node_logs(
     }
 
 
-def want_logs(records: Sequence[NodeRun], *, now: datetime) -> None:
-    """Notes that the text of these nodes is to be fetched, and wakes a worker for it after commit (contract D.9)."""
-    logs = NodeLog.objects.bulk_create(
-        (
-            NodeLog(
-                node_run=record,
-                part=NodeLog.Part.INIT if record.run.purpose == RunPurpose.SETUP else NodeLog.Part.EXECUTION,
-                status_when_fetched=record.status,
-                due_at=now,
-            )
-            for record in records
-        ),
-        ignore_conflicts=True,
-    )
-    if logs:
+def want_logs(records: Sequence[NodeRun], *, now: datetime, pods: Mapping[int, str] | None = None) -> None:
+    """Notes that the text of these nodes is to be fetched, and wakes a worker for it after commit (contract D.9).
+
+    `pods` names, by record id, the pods whose text it is, where that is known: it saves looking for them.
+    """
+    if not records:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _WANT,
+            {
+                "records": [record.pk for record in records],
+                "parts": [_part(record).value for record in records],
+                "pods": [(pods or {}).get(record.pk) for record in records],
+                "statuses": [str(record.status) for record in records],
+                "now": now,
+            },
+        )
+        is_new = cursor.rowcount > 0
+    if is_new:
         send_after_commit(CAPTURE_LOGS, node_run_ids=[record.pk for record in records])
+
+
+def _part(record: NodeRun) -> NodeLog.Part:
+    return NodeLog.Part.INIT if record.run.purpose == RunPurpose.SETUP else NodeLog.Part.EXECUTION
+
+
+_WANT = """
+INSERT INTO secflow_platform_workflow_node_log (node_run_id, part, pod_name, status_when_fetched, text, tries, due_at)
+SELECT node_run_id, part, pod_name, status, '', 0, %(now)s
+  FROM unnest(%(records)s::bigint[], %(parts)s::text[], %(pods)s::text[], %(statuses)s::text[])
+       AS wanted(node_run_id, part, pod_name, status)
+    ON CONFLICT (node_run_id, part) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """One text that this process fetches, until `due_at` gives it to another."""
+
+    pk: int
+    node_run_id: int
+    due_at: datetime
+    tries: int
+    pod_name: str | None
+    container: str
+    resource_name: str
+    project_id: str
 
 
 def capture_logs(*, node_run_ids: Sequence[int]) -> int:
@@ -97,15 +132,23 @@ def capture_logs(*, node_run_ids: Sequence[int]) -> int:
 
     A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later.
     """
-    now = timezone.now()
-    mine: list[NodeLog] = []
-    due = NodeLog.objects.filter(node_run_id__in=node_run_ids, due_at__isnull=False)
-    for log in due.select_related("node_run", "node_run__instance").defer("node_run__spec"):
-        if NodeLog.objects.filter(pk=log.pk, due_at=log.due_at).update(due_at=now + HOLD, tries=F("tries") + 1):
-            log.due_at, log.tries = now + HOLD, log.tries + 1
-            mine.append(log)
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, {"records": list(node_run_ids), "hold": HOLD})
+        mine = [_Due(*row) for row in cursor.fetchall()]
     texts = _pool().map(_fetch, mine) if len(mine) > 1 else map(_fetch, mine)
     return sum(_keep(log, text) for log, text in zip(mine, texts, strict=True))
+
+
+_TAKE = """
+UPDATE secflow_platform_workflow_node_log AS l SET due_at = now() + %(hold)s, tries = l.tries + 1
+  FROM secflow_platform_workflow_node_run AS n, secflow_platform_workflow_workflow_instance AS i
+ WHERE l.id IN (
+         SELECT id FROM secflow_platform_workflow_node_log
+          WHERE node_run_id = ANY(%(records)s) AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+   AND n.id = l.node_run_id AND i.id = n.instance_id
+RETURNING l.id, l.node_run_id, l.due_at, l.tries, l.pod_name, n.spec -> 'containers' -> 0 ->> 'name', n.resource_name,
+          i.project_id
+"""
 
 
 @cache
@@ -113,21 +156,22 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="logs")
 
 
-def _fetch(log: NodeLog) -> PodLogs | ClusterError:
+def _fetch(log: _Due) -> PodLogs | ClusterError:
     """Talks to the cluster only: the threads of the pool keep no connection to the database."""
-    record: NodeRun = log.node_run
+    namespace = namespace_of(log.project_id)
+    most = settings.SECFLOW.log_limit_bytes
     try:
-        return gateway().pod_logs(
-            namespace_of(record.instance.project_id),
-            record.resource_name,
-            tail_lines=KEPT_LINES,
-            limit_bytes=settings.SECFLOW.log_limit_bytes,
-        )
+        if log.pod_name is not None:
+            with suppress(NotInCluster):  # another pod of the node may still be there
+                return gateway().read_log(
+                    namespace, log.pod_name, log.container, tail_lines=KEPT_LINES, limit_bytes=most
+                )
+        return gateway().pod_logs(namespace, log.resource_name, tail_lines=KEPT_LINES, limit_bytes=most)
     except ClusterError as err:
         return err
 
 
-def _keep(log: NodeLog, found: PodLogs | ClusterError) -> bool:
+def _keep(log: _Due, found: PodLogs | ClusterError) -> bool:
     row = NodeLog.objects.filter(pk=log.pk, due_at=log.due_at)  # whoever took it over since keeps what it found
     if isinstance(found, PodLogs):
         kept = row.update(
@@ -142,7 +186,7 @@ def _keep(log: NodeLog, found: PodLogs | ClusterError) -> bool:
         return bool(kept)
     if found.retryable and log.tries < MOST_TRIES:
         pause = backoff(log.tries, retry_after=found.retry_after, spread=random.random())  # noqa: S311
-        row.update(due_at=timezone.now() + pause, error=clean(str(found)))
+        row.update(due_at=Now() + pause, error=clean(str(found)))
     else:
         words = f"the text could not be kept: {clean(str(found))}"
         row.update(due_at=None, fetched_at=timezone.now(), error=words)

@@ -13,22 +13,21 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from k8s_bridge.diagnosis import Category
 from k8s_bridge.observations import Observation, Phase
 from k8s_bridge.specs import DEPLOYMENT, JOB
 from workflows.dispatch import CONFIRM_WORKLOADS, send_after_commit
 from workflows.domain.node_types.registry import get_node_type
-from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, WorkloadState
+from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
-from workflows.models import NodeRun, WorkflowInstance, Workload
+from workflows.models import NodeRun, Workload
 from workflows.services.advancing import SYSTEM, advance
 from workflows.services.batches import Batch
 from workflows.services.diagnoses import as_data, sentence
 from workflows.services.journal import Entry, append
+from workflows.services.loading import load_facts, lock_for_facts
 from workflows.services.logs import want_logs
-from workflows.services.runs import open_run_of
 
 _STARTED = frozenset({Phase.RUNNING, Phase.READY, Phase.SUCCEEDED, Phase.FAILED})
 
@@ -43,33 +42,28 @@ def apply_observations(observations: Iterable[Observation]) -> int:
 
 def _apply_to_instance(instance_id: str, observations: Sequence[Observation]) -> int:
     with transaction.atomic():
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+        instance = lock_for_facts(instance_id)
         if instance is None:
             return 0
-        ids = {observation.attempt for observation in observations}
-        workloads = {row.pk: row for row in Workload.objects.filter(pk__in=ids, instance=instance, state__in=WANTED)}
+        workloads, records = load_facts(instance, {observation.attempt for observation in observations})
         if not workloads:
             return 0
-        run = open_run_of(instance)
-        records: dict[int, NodeRun] = {}
-        if run is not None:
-            for record in NodeRun.objects.defer("spec").filter(run=run, workload_id__in=workloads):
-                record.run = run  # one object for all: a run carries its whole graph
-                if record.workload_id is not None:
-                    records[record.workload_id] = record
-        batch = Batch(run, records, timezone.now())
+        run = next((record.run for record in records.values()), None)
+        batch = Batch(run, records, instance.locked_at)
         for observation in observations:
             workload = workloads.get(observation.attempt)
             if workload is not None and _belongs(observation, workload):
                 _apply(batch, observation, workload)
         batch.flush()
-        append(instance, *batch.entries)
+        # What advances goes out first: the launch of the next node is waited for, the log of the last one is not.
+        if batch.moved and run is not None:
+            advance(instance, run, now=batch.now, facts=batch.entries)
+        else:
+            append(instance, *batch.entries)
         if batch.ended:
-            want_logs(batch.ended, now=batch.now)
+            want_logs(batch.ended, pods=batch.pods, now=batch.now)
         if batch.confirm:
             send_after_commit(CONFIRM_WORKLOADS, workload_ids=batch.confirm)
-        if batch.moved and run is not None:
-            advance(instance, run, now=batch.now)
         return batch.moved
 
 
@@ -94,7 +88,7 @@ def _apply(batch: Batch, seen: Observation, workload: Workload) -> None:
     event = get_node_type(record.node_type).settle(seen.phase.value)
     if event is not None:
         message, diagnosis = _reasons(record, seen) if event is NodeEvent.FAIL else (None, None)
-        batch.move(record, event, message, diagnosis)
+        batch.move(record, event, message, diagnosis, pod=seen.name if seen.source == "Pod" else None)
     if record.status == NodeStatus.RUNNING:
         _turn_clock(batch, record, workload)
         _note_trouble(batch, record, seen)

@@ -64,13 +64,16 @@ def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> None:
     taken: list[dict[str, str]] = []
     with translated():
         gateway().ensure_namespace(namespace)
-        for node in prepared.nodes:
-            service = prepared.specs[node.pk].service
-            if service is None or service.name.startswith("svc-wf-"):
-                continue
-            holder = gateway().service_owner(namespace, service.name)
-            if not holder.free and (holder.owner is None or holder.owner.node_id != node.pk):
-                taken.append({"node": node.name, "service_name": service.name})
+        chosen = [
+            (node, service.name)
+            for node in prepared.nodes
+            if (service := prepared.specs[node.pk].service) is not None and not service.name.startswith("svc-wf-")
+        ]
+        holders = gateway().service_owners(namespace, {name for _, name in chosen})
+    for node, name in chosen:
+        holder = holders[name]
+        if not holder.free and (holder.owner is None or holder.owner.node_id != node.pk):
+            taken.append({"node": node.name, "service_name": name})
     if taken:
         names = ", ".join(item["service_name"] for item in taken)
         raise Conflict(

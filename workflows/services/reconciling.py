@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from k8s_bridge.errors import ClusterError
 from k8s_bridge.names import owner_of
 from k8s_bridge.observations import Observation, Phase, observe
 from k8s_bridge.specs import DEPLOYMENT
+from workflows import clock
 from workflows.dispatch import (
     CAPTURE_LOGS,
     CLEAN_UP_INSTANCE,
@@ -29,11 +30,13 @@ from workflows.dispatch import (
     send_batches_after_commit,
 )
 from workflows.domain.statuses import WANTED, InstanceStatus, NodeStatus, RunPurpose, WorkloadState
+from workflows.locks import find_and_lock
 from workflows.models import Cleanup, NodeLog, NodeRun, Run, WorkflowInstance, Workload
 from workflows.services.advancing import advance
 from workflows.services.cleaning import request_cleanup
 from workflows.services.cluster import gateway
 from workflows.services.facts import Facts, look_at_all, look_at_instance
+from workflows.services.isolation import apart
 from workflows.services.judging import confirm_vanished, expire_node
 from workflows.services.observing import apply_observations
 from workflows.services.setup import fail_stuck_setups, settle_setup
@@ -95,18 +98,28 @@ def _expire() -> int:
     count = 0
     for instance in WorkflowInstance.objects.filter(pk__in=due):
         try:
-            apply_observations(look_at_instance(instance).all())
+            with apart("the look at overdue nodes", instance_id=instance.pk):
+                apply_observations(look_at_instance(instance).all())
+                count += _expire_all(due[instance.pk], instance.pk)
         except ClusterError as err:
             logger.warning("nodes stay over their time until the cluster can be read: %s", err)
             break
-        count += sum(expire_node(node_run_id=pk) for pk in due[instance.pk])
+    return count
+
+
+def _expire_all(node_run_ids: Iterable[int], instance_id: str) -> int:
+    count = 0
+    for node_run_id in node_run_ids:
+        with apart("the time limit", instance_id=instance_id, node_run_id=node_run_id):
+            count += expire_node(node_run_id=node_run_id)
     return count
 
 
 def _finish_setups() -> int:
     waiting = WorkflowInstance.objects.filter(status=InstanceStatus.INITIALIZING)
     for instance_id in list(waiting.exclude(workloads__state=WorkloadState.LAUNCHING).values_list("pk", flat=True)):
-        settle_setup(instance_id)
+        with apart("the end of the set-up", instance_id=instance_id):
+            settle_setup(instance_id)
     return fail_stuck_setups(limit_seconds=settings.SECFLOW.setup_limit_seconds)
 
 
@@ -117,11 +130,11 @@ def _wake_idle_runs() -> int:
     )
     count = 0
     for run_id, instance_id in list(idle.values_list("pk", "instance_id")):
-        with transaction.atomic():
-            instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+        with apart("the next step", instance_id=instance_id, run_id=run_id), transaction.atomic():
+            instance = find_and_lock(instance_id)
             run = Run.objects.filter(pk=run_id, finished_at__isnull=True).first()
             if instance is not None and run is not None:
-                advance(instance, run, now=timezone.now())
+                advance(instance, run, now=instance.locked_at)
                 count += 1
     return count
 
@@ -132,7 +145,7 @@ def reconcile() -> dict[str, int]:
     Costs one list per kind (and per 500 objects). Returns counts: `seen` objects, `moved` nodes, `missing` objects that are to
     be confirmed, `stray` instances whose unwanted objects are to be removed.
     """
-    began = timezone.now()
+    began = clock.now()
     facts = look_at_all()
     moved, missing = _apply_facts(facts, began)
     return {"seen": facts.seen, "moved": moved, "missing": missing, "stray": _clean_strays(facts)}
@@ -140,21 +153,25 @@ def reconcile() -> dict[str, int]:
 
 def _apply_facts(facts: Facts, began: datetime) -> tuple[int, int]:
     """Applies the facts that tell something new, and marks recorded objects that no list has shown."""
-    news: list[Observation] = []
+    news: dict[str, list[Observation]] = defaultdict(list)
     missing: list[int] = []
     wanted = Workload.objects.filter(state__in=WANTED).only(
-        "id", "state", "kind", "is_pulled", "is_ready", "is_finished", "launched_at"
+        "id", "instance_id", "state", "kind", "is_pulled", "is_ready", "is_finished", "launched_at"
     )
     for workload in wanted.iterator(chunk_size=2000):
-        news.extend(
-            fresh
-            for seen in facts.of(workload.pk)
-            if _tells_something(seen, workload) and (fresh := _fresh(seen)) is not None
-        )
+        with apart("the look at the object", instance_id=workload.instance_id, workload_id=workload.pk):
+            news[workload.instance_id].extend(
+                fresh
+                for seen in facts.of(workload.pk)
+                if _tells_something(seen, workload) and (fresh := _fresh(seen)) is not None
+            )
         is_old = workload.launched_at is None or workload.launched_at < began - YOUNG
         if workload.pk not in facts.objects and workload.state == WorkloadState.LIVE and is_old:
             missing.append(workload.pk)
-    moved = apply_observations(news)
+    moved = 0
+    for instance_id, told in news.items():
+        with apart("what the cluster shows", instance_id=instance_id):
+            moved += apply_observations(told)
     with transaction.atomic():
         rows = Workload.objects.select_for_update(skip_locked=True, no_key=True)
         ids = list(
@@ -203,13 +220,18 @@ def _clean_strays(facts: Facts) -> int:
     instances = {facts.owners[attempt] for attempt in strays - unknown}
     cleaning = set(Cleanup.objects.filter(pk__in=instances).values_list("pk", flat=True))
     for instance_id in sorted(instances - cleaning):
-        with transaction.atomic():
-            instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
-            if instance is not None:
-                request_cleanup(instance, actor="system", now=timezone.now())
-                continue
-        _remove_orphans(facts, instance_id, highest)
+        with apart("the removal of unwanted objects", instance_id=instance_id):
+            _clean_stray(facts, instance_id, highest)
     return len(instances)
+
+
+def _clean_stray(facts: Facts, instance_id: str, highest: int) -> None:
+    with transaction.atomic():
+        instance = find_and_lock(instance_id)
+        if instance is not None:
+            request_cleanup(instance, actor="system", now=instance.locked_at)
+            return
+    _remove_orphans(facts, instance_id, highest)
 
 
 def _remove_orphans(facts: Facts, instance_id: str, highest: int) -> None:
@@ -221,14 +243,22 @@ def _remove_orphans(facts: Facts, instance_id: str, highest: int) -> None:
 
 
 def confirm_workloads(*, workload_ids: list[int]) -> int:
-    """Looks in the cluster for objects that were missing, and judges. Returns how many nodes moved by it. Raises ClusterError."""
+    """Looks in the cluster for objects that were missing, and judges. Returns how many nodes moved by it.
+
+    Raises ClusterError when the cluster does not answer.
+    """
     moved = 0
     for workload in Workload.objects.filter(pk__in=workload_ids, state=WorkloadState.LIVE):
-        found = gateway().read_workload(workload.namespace, workload.kind, workload.name)
-        owner = owner_of(found) if found is not None else None
-        is_there = owner is not None and owner.attempt == workload.pk
-        if is_there and found is not None and found["metadata"]["uid"] != workload.uid:
-            # Made anew under its name and labels: it is followed from here on.
-            Workload.objects.filter(pk=workload.pk).update(uid=found["metadata"]["uid"])
-        moved += confirm_vanished(workload_id=workload.pk, is_there=is_there)
+        with apart("the look for the object", instance_id=workload.instance_id, workload_id=workload.pk):
+            moved += _confirm(workload)
     return moved
+
+
+def _confirm(workload: Workload) -> bool:
+    found = gateway().read_workload(workload.namespace, workload.kind, workload.name)
+    owner = owner_of(found) if found is not None else None
+    is_there = owner is not None and owner.attempt == workload.pk
+    if is_there and found is not None and found["metadata"]["uid"] != workload.uid:
+        # Made anew under its name and labels: it is followed from here on.
+        Workload.objects.filter(pk=workload.pk).update(uid=found["metadata"]["uid"])
+    return confirm_vanished(workload_id=workload.pk, is_there=is_there)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from workflows.domain.statuses import InstanceStatus, NodeStatus, RunPurpose, RunStatus, WorkloadState
 from workflows.domain.transitions import InstanceEvent
+from workflows.locks import find_and_lock
 from workflows.models import NodeRun, Run, WorkflowInstance, Workload
 from workflows.services.cleaning import request_cleanup
+from workflows.services.isolation import apart
 from workflows.services.journal import Entry, append
 from workflows.services.moves import move_instance
 from workflows.services.runs import close_run, open_run_of, retire, wanted_workloads
@@ -21,9 +23,9 @@ SYSTEM = "system"
 def settle_setup(instance_id: str) -> None:
     """Ends the set-up of the instance if nothing of it is still to be made. Safe to call at any time."""
     with transaction.atomic():
-        instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+        instance = find_and_lock(instance_id)
         if instance is not None and instance.status == InstanceStatus.INITIALIZING:
-            conclude_setup(instance, now=timezone.now())
+            conclude_setup(instance, now=instance.locked_at)
 
 
 def conclude_setup(instance: WorkflowInstance, *, now: datetime) -> None:
@@ -52,21 +54,20 @@ def fail_setup(instance: WorkflowInstance, message: str, *, now: datetime) -> No
 
 def fail_stuck_setups(*, limit_seconds: float) -> int:
     """The watchdog of contract E.2: set-ups older than the limit become failed. Returns how many."""
-    now = timezone.now()
-    late = {"purpose": RunPurpose.SETUP, "finished_at": None, "started_at__lt": now - timedelta(seconds=limit_seconds)}
+    began = Now() - timedelta(seconds=limit_seconds)
+    late = {"purpose": RunPurpose.SETUP, "finished_at": None, "started_at__lt": began}
     stuck = Run.objects.filter(instance__status=InstanceStatus.INITIALIZING, **late).values_list(
         "instance_id", flat=True
     )
     count = 0
     for instance_id in list(stuck):
-        with transaction.atomic():
-            instance = WorkflowInstance.objects.select_for_update().filter(pk=instance_id).first()
+        with apart("giving the set-up up", instance_id=instance_id), transaction.atomic():
+            instance = find_and_lock(instance_id)
             if instance is None or instance.status != InstanceStatus.INITIALIZING:
                 continue
             if not Run.objects.filter(instance=instance, **late).exists():
                 continue
-            fail_setup(
-                instance, f"the set-up did not end within {limit_seconds:g} s; see the messages of its nodes", now=now
-            )
+            words = f"the set-up did not end within {limit_seconds:g} s; see the messages of its nodes"
+            fail_setup(instance, words, now=instance.locked_at)
             count += 1
     return count

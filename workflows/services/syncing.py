@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.utils import timezone
 
 from k8s_bridge.kinds import POD, SERVICE
 from k8s_bridge.specs import DEPLOYMENT
@@ -45,7 +44,7 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
         _note(instance, warnings)
         run = open_run_of(instance)
         if run is not None and instance.status == InstanceStatus.RUNNING:
-            advance(instance, run, now=timezone.now())
+            advance(instance, run, now=instance.locked_at)
         append(instance, Entry("instance.synced", actor.id, "; ".join(warnings)))
 
 
@@ -97,7 +96,7 @@ def _lost_readiness(instance: WorkflowInstance) -> list[str]:
 
 
 def _note(instance: WorkflowInstance, warnings: list[str]) -> None:
-    changes: dict[str, object] = {"last_sync_at": timezone.now()}
+    changes: dict[str, object] = {"last_sync_at": instance.locked_at}
     if warnings:
         changes |= {"has_warning": True, "message": "; ".join(warnings)}
     elif instance.has_warning:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from workflows.domain.actors import ANONYMOUS_TRIGGER, Actor
 from workflows.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
@@ -16,6 +17,9 @@ from workflows.domain.transitions import Verb
 from workflows.models import Run, WorkflowInstance
 from workflows.services.lifecycle import accept_run
 from workflows.services.moves import require
+from workflows.services.rates import CannotCount, counter_at
+
+logger = logging.getLogger(__name__)
 
 
 def trigger_instance(*, instance_id: str, actor: Actor) -> None:
@@ -27,19 +31,20 @@ def trigger_instance(*, instance_id: str, actor: Actor) -> None:
 
 
 def fire_http_trigger(*, instance_id: str, secret: str | None) -> None:
-    """Accepts a run for whoever calls the trigger URL. The checks come in the order of contract D.7.
+    """Accepts a run for whoever calls the trigger URL. The checks come in the order of contract D.7, after the rate limit.
 
     Raises NotFound, Invalid, WrongStatus, Unauthenticated when secrets are required and this is not it, RateLimited, and what
     a start raises.
     """
     instance = _find(instance_id)
+    is_known = not settings.SECFLOW.trigger_secrets_required or hmac.compare_digest(
+        (secret or "").encode("utf-8", "replace"), trigger_secret(instance_id).encode()
+    )
+    _limit_rate(instance, "calls" if is_known else "strangers")
     _require_http(instance)
     require(instance, Verb.TRIGGER)
-    if settings.SECFLOW.trigger_secrets_required and not hmac.compare_digest(
-        (secret or "").encode("utf-8", "replace"), trigger_secret(instance_id).encode()
-    ):
+    if not is_known:
         raise Unauthenticated("the trigger secret is missing or wrong: send it as X-Trigger-Token")
-    _limit_rate(instance)
     accept_run(instance_id=instance_id, actor=ANONYMOUS_TRIGGER, verb=Verb.TRIGGER, trigger="http", guard=_require_http)
 
 
@@ -76,13 +81,26 @@ def _require_active(instance: WorkflowInstance) -> None:
         raise Invalid(f"workflow {instance.pk} is not active; activate it first", {"is_active": False})
 
 
-def _limit_rate(instance: WorkflowInstance) -> None:
+def _limit_rate(instance: WorkflowInstance, callers: str) -> None:
+    """Raises RateLimited when the instance's trigger was called too often, whatever the answers were (contract M.2).
+
+    Callers without the secret have a count of their own: they must not use up that of those who have it. While Valkey cannot
+    count, accepted runs are counted in the database instead.
+    """
     rate = settings.SECFLOW.trigger_rate
     if rate is None:
         return
-    since = timezone.now() - timedelta(seconds=rate.seconds)
-    if Run.objects.filter(instance=instance, trigger="http", started_at__gt=since).count() >= rate.count:
+    try:
+        counter = counter_at(settings.SECFLOW.redis_url)
+        count, seconds_left = counter.count(f"trigger:{instance.pk}:{callers}", seconds=rate.seconds)
+        is_over = count > rate.count
+    except CannotCount as err:
+        logger.warning("trigger calls are counted by accepted runs: %s", err, extra={"instance_id": instance.pk})
+        since = Now() - timedelta(seconds=rate.seconds)
+        accepted = Run.objects.filter(instance=instance, trigger="http", started_at__gt=since).count()
+        is_over, seconds_left = accepted >= rate.count, rate.seconds
+    if is_over:
         raise RateLimited(
             f"workflow {instance.pk} was triggered {rate.count} times within {rate.seconds} s; call again later",
-            {"retry_after": rate.seconds},
+            {"retry_after": seconds_left},
         )
