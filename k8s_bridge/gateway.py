@@ -31,7 +31,7 @@ from k8s_bridge.results import ClusterVersion, Ensured, NameHolder, PodLogs, Rem
 from k8s_bridge.specs import DEPLOYMENT, JOB, Owner, WorkloadSpec
 
 PAGE = 500  # objects per list call
-REPLACE_SECONDS = 10.0  # for an old object to go; with the calls around it, it has to fit the lease of a launch
+REPLACE_SECONDS = 10.0  # for an old object to go; less than the lease of a launch
 RESTARTS = 5  # how often one listing may start over because its continue token expired
 
 

@@ -87,7 +87,9 @@ def web_app(*, port: int = 8080, service_name: str | None = None, **fields: Any)
         name="web",
         scope="global",
         containers=[
-            container("", image="python:3.11-slim", readiness_probe=http_probe(port)) | {"command": ["python", "-c", WEB]} | fields
+            container("", image="python:3.11-slim", readiness_probe=http_probe(port))
+            | {"command": ["python", "-c", WEB]}
+            | fields
         ],
         service_ports=[{"name": "http", "port": port, "target_port": port, "protocol": "TCP"}],
         service_name=service_name,

@@ -17,7 +17,6 @@ import psutil
 from secflow.runtime.tether import die_with_parent
 
 
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which user and group a child gets; only a parent that is root can ask for it."""

@@ -155,9 +155,21 @@ def measure_fan(stack: Stack, template: str, width: int) -> list[Row]:
 
 
 def measure_lists(stack: Stack) -> list[Row]:
-    env = {**os.environ, "DATABASE_URL": stack.database_url, "REDIS_URL": stack.redis_url, "KUBECONFIG": stack.kubeconfig}
-    env |= {"DJANGO_SETTINGS_MODULE": "secflow.settings", "SECRET_KEY": "b" * 50, "HTTPS": "false", "LOG_LEVEL": "WARNING"}
-    done = subprocess.run([sys.executable, "-m", "tests.bench.lists"], cwd=ROOT, env=env, capture_output=True, text=True)
+    env = {
+        **os.environ,
+        "DATABASE_URL": stack.database_url,
+        "REDIS_URL": stack.redis_url,
+        "KUBECONFIG": stack.kubeconfig,
+    }
+    env |= {
+        "DJANGO_SETTINGS_MODULE": "secflow.settings",
+        "SECRET_KEY": "b" * 50,
+        "HTTPS": "false",
+        "LOG_LEVEL": "WARNING",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.lists"], cwd=ROOT, env=env, capture_output=True, text=True
+    )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:] + done.stdout[-500:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -205,6 +205,29 @@ def test_a_foreign_object_is_left_alone_also_at_cleanup(stage: Stage) -> None:
     assert stage.gateway.read_workload(stage.namespace, "Deployment", spec.name) is None
 
 
+def test_the_holders_of_many_service_names_are_told_at_once(stage: Stage) -> None:
+    path = f"/api/v1/namespaces/{stage.namespace}/services"
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "theirs"},
+        "spec": {"ports": [{"port": 80}], "selector": {"app": "other"}},
+    }
+    service = Service("ours", ports=(ServicePort("http", 80, 8080),))
+    spec = replace(stage.job("true"), kind="Deployment", service=service)
+    stage.gateway.ensure_workload(spec, stage.owner())
+    stage.gateway.client.request("POST", path, body=foreign)
+
+    holders = stage.gateway.service_owners(stage.namespace, ["ours", "theirs", "nobodys"])
+
+    assert holders == {
+        "ours": NameHolder(False, stage.owner()),
+        "theirs": NameHolder(False),
+        "nobodys": NameHolder(True),
+    }
+    assert stage.gateway.service_owners(stage.namespace, ["theirs"]) == {"theirs": NameHolder(False)}
+
+
 def test_another_installation_is_foreign(stage: Stage) -> None:
     spec = stage.job("true")
     stage.gateway.ensure_workload(spec, stage.owner())

@@ -177,7 +177,7 @@ def test_one_stray_that_cannot_be_removed_does_not_keep_the_others(monkeypatch: 
     bad = flows[0].pk
     poison(monkeypatch, "request_cleanup", lambda instance, **kwargs: instance.pk == bad, ValueError("poison"))
 
-    assert reconciling.reconcile()["stray"] == 3
+    reconciling.reconcile()
 
     assert set(Cleanup.objects.values_list("pk", flat=True)) == {flow.pk for flow in flows[1:]}
 

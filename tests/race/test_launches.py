@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from k8s_bridge.errors import Unreachable
+from k8s_bridge.gateway import REPLACE_SECONDS
 from k8s_bridge.observations import Phase
 from k8s_bridge.results import Ensured
 from tests.engine import eventually, job, node, objects_of, running_worker, statuses, web_app, workflow
@@ -320,3 +321,8 @@ def test_reconcile_finds_and_removes_what_a_dead_worker_left_after_a_stop(monkey
 
     assert objects_of(instance) == []
     assert statuses(instance) == {"": "stopped", "a": "stopped"}
+
+
+def test_the_wait_for_an_old_object_is_shorter_than_a_lease() -> None:
+    assert gateway()._ensurer._patience == REPLACE_SECONDS
+    assert timedelta(seconds=REPLACE_SECONDS) < launching.LEASE

@@ -17,6 +17,7 @@ from workflows.domain.errors import Conflict
 from workflows.models import Cleanup, Event, NodeRun, WorkflowInstance, WorkflowNode, Workload
 from workflows.services import lifecycle
 from workflows.services.cluster import gateway
+from workflows.services.preflight import check_cluster, prepare
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("engine")]
 ME = Actor(id="1", name="me")
@@ -91,6 +92,24 @@ def test_a_taken_service_name_is_a_conflict_and_changes_nothing(verb: str) -> No
     assert not Workload.objects.exists()
     assert not Event.objects.exists()
     assert uid_of("Service", namespace, "taken") == uid
+
+
+@pytest.mark.parametrize(("apps", "requests"), [(1, {"get services": 1}), (5, {"list services": 1})])
+def test_chosen_service_names_are_asked_for_at_once(apps: int, requests: dict[str, int]) -> None:
+    nodes = {f"web{number}": web_app(service_name=f"front{number}") for number in range(apps)}
+    instance = workflow({**nodes, "other": web_app()})
+    taken = foreign("Service", f"secflow-{instance.project_id}", f"front{apps - 1}")
+    prepared = prepare(instance)
+    before = gateway().client.counts
+
+    with pytest.raises(Conflict) as caught:
+        check_cluster(instance, prepared)
+
+    after = gateway().client.counts
+    sent = {call: count - before.get(call, 0) for call, count in after.items() if call.endswith(" services")}
+    assert {call: count for call, count in sent.items() if count} == requests
+    assert caught.value.details == {"services": [{"node": f"web{apps - 1}", "service_name": f"front{apps - 1}"}]}
+    assert uid_of("Service", f"secflow-{instance.project_id}", f"front{apps - 1}") == taken
 
 
 def test_a_missing_image_ends_by_the_pull_limit_and_says_why(short_limits: None) -> None:

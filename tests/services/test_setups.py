@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from k8s_bridge.kinds import object_path
 from templates_app.models import AppTemplate
-from tests.engine import ends, eventually, job, node, objects_of, statuses, web_app, workflow
+from tests.engine import WEB, ends, eventually, job, node, objects_of, statuses, web_app, workflow
 from workflows.domain.actors import Actor
 from workflows.domain.errors import Invalid, WrongStatus
 from workflows.domain.statuses import RunPurpose
-from workflows.models import Event, Run, WorkflowInstance, Workload
+from workflows.models import Event, NodeLog, Run, WorkflowInstance, Workload
 from workflows.services import lifecycle, syncing
 from workflows.services.cluster import gateway
 from workflows.services.preflight import prepare
@@ -219,6 +219,33 @@ def test_a_deployment_deleted_at_rest_warns_and_the_next_run_makes_it_again() ->
 
     assert warnings(instance) == (False, None)
     assert deployment_uid(instance) != workload.uid
+
+
+def test_an_app_that_was_ready_already_has_its_text_in_every_run() -> None:
+    template = web_app()
+    template.containers = [template.containers[0] | {"command": ["python", "-uc", f"print('hello'); {WEB}"]}]
+    template.save()
+    instance = workflow({"web": template}, run_mode="persistent")
+    lifecycle.initialize_instance(instance_id=instance.pk, actor=ME)
+    eventually(lambda: statuses(instance)["web"] == "succeeded", what="readiness")
+
+    for number in (1, 2):
+        trigger_instance(instance_id=instance.pk, actor=ME)
+        eventually(lambda: statuses(instance) == {"": "succeeded", "web": "succeeded"}, what=f"run {number}")
+
+    def texts() -> list[tuple[int, str, str | None, bool]]:
+        logs = NodeLog.objects.filter(node_run__instance=instance, fetched_at__isnull=False).order_by("node_run_id")
+        found = logs.values_list("node_run__run__number", "part", "status_when_fetched", "text")
+        return [(number, part, status, text.startswith("hello\n")) for number, part, status, text in found]
+
+    eventually(lambda: len(texts()) == 3, what="the texts")
+    assert texts() == [
+        (0, "init", "succeeded", True),
+        (1, "execution", "succeeded", True),
+        (2, "execution", "succeeded", True),
+    ]
+    words = Event.objects.filter(instance_id=instance.pk, kind="node.succeeded", message="the app was ready already")
+    assert words.count() == 2
 
 
 def test_a_missing_service_is_a_warning_of_sync() -> None:

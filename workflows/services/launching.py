@@ -13,7 +13,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -42,11 +42,18 @@ from workflows.services.setup import settle_setup
 
 logger = logging.getLogger(__name__)
 
-# Longer than any call to the cluster can take: nobody may still be working on a launch whose lease is over.
-LEASE = timedelta(seconds=60)
-LATEST_CALL = 20.0  # seconds after the claim: a call that begins later could outlive the lease
+# A worker that died is replaced after this time; one that lives renews its leases long before.
+LEASE = timedelta(seconds=15)
+RENEWAL = 4.0  # seconds between renewals
 QUOTA_PAUSE = 5.0  # seconds between two tries while a quota is used up, at least
 PARALLEL = 8  # calls to the cluster at once for one message
+
+
+@dataclass(slots=True)
+class Lease:
+    """Until when, by this process's monotonic clock, a claim surely holds. All claims of one message share it."""
+
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Claim:
     spec: WorkloadSpec
     owner: Owner
     is_setup: bool
-    claimed_at: float  # by the monotonic clock
+    lease: Lease
 
 
 def launch_workloads(*, workload_ids: Sequence[int]) -> int:
@@ -72,16 +79,49 @@ def launch_workloads(*, workload_ids: Sequence[int]) -> int:
     claims = claim_launches(workload_ids)
     if not claims:
         return 0
-    if len(claims) == 1:
-        results = [_ensure(claims[0])]
-    else:
-        results = list(_pool().map(_ensure, claims))
+    results = _ensure_all(claims)
     made = [(claim, result) for claim, result in zip(claims, results, strict=True) if isinstance(result, Ensured)]
     record_launches(made)
     _note_failures(
         [(claim, result) for claim, result in zip(claims, results, strict=True) if isinstance(result, ClusterError)]
     )
     return len(made)
+
+
+def _ensure_all(claims: Sequence[Claim]) -> list[Ensured | ClusterError]:
+    """Talks to the cluster for all claims, several at once, and renews the leases of those that are not through."""
+    futures = [_pool().submit(_ensure, claim) for claim in claims]
+    while True:
+        _, waiting = wait(futures, timeout=RENEWAL)
+        if not waiting:
+            return [future.result() for future in futures]
+        _renew([claim for claim, future in zip(claims, futures, strict=True) if future in waiting])
+
+
+def _renew(claims: Sequence[Claim]) -> None:
+    """Prolongs leases that are still ours; one that somebody took over stays his. One statement."""
+    began = time.monotonic()
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {
+            "ids": [claim.workload_id for claim in claims],
+            "tokens": [claim.token for claim in claims],
+            "lease": LEASE,
+        }
+        cursor.execute(_RENEW, parameters)
+        if cursor.rowcount == len(claims):
+            claims[0].lease.until = began + LEASE.total_seconds()
+
+
+_RENEW = """
+UPDATE secflow_platform_workflow_workload AS w
+   SET lease_until = now() + %(lease)s, due_at = CASE WHEN w.state = 'launching' THEN now() + %(lease)s ELSE w.due_at END
+ WHERE w.id IN (
+         SELECT held.id
+           FROM secflow_platform_workflow_workload AS held
+           JOIN unnest(%(ids)s::bigint[], %(tokens)s::int[]) AS mine(id, token)
+             ON held.id = mine.id AND held.lease_token = mine.token
+          WHERE held.lease_until IS NOT NULL ORDER BY held.id FOR NO KEY UPDATE OF held SKIP LOCKED)
+"""
 
 
 @cache
@@ -101,6 +141,7 @@ def claim_launches(workload_ids: Sequence[int]) -> list[Claim]:
         cursor.execute(_CLAIM, parameters)
         rows = cursor.fetchall()
     installation = installation_uid()
+    lease = Lease(began + LEASE.total_seconds())
     return [
         Claim(
             workload_id=workload_id,
@@ -118,7 +159,7 @@ def claim_launches(workload_ids: Sequence[int]) -> list[Claim]:
                 attempt=workload_id,
             ),
             is_setup=purpose == RunPurpose.SETUP,
-            claimed_at=began,
+            lease=lease,
         )
         for workload_id, token, tries, instance_id, node_id, run_number, spec, purpose, project_id in rows
     ]
@@ -147,7 +188,7 @@ def _json(value: Any) -> dict[str, Any]:
 
 
 def _ensure(claim: Claim) -> Ensured | ClusterError:
-    if time.monotonic() - claim.claimed_at > LATEST_CALL:
+    if time.monotonic() > claim.lease.until:
         return Unreachable("the cluster answers so slowly that the launch did not get its turn")
     try:
         return gateway().ensure_workload(claim.spec, claim.owner)

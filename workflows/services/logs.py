@@ -133,7 +133,8 @@ def capture_logs(*, node_run_ids: Sequence[int]) -> int:
     A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, {"records": list(node_run_ids), "hold": HOLD})
+        parameters: dict[str, Any] = {"records": list(node_run_ids), "hold": HOLD}
+        cursor.execute(_TAKE, parameters)
         mine = [_Due(*row) for row in cursor.fetchall()]
     texts = _pool().map(_fetch, mine) if len(mine) > 1 else map(_fetch, mine)
     return sum(_keep(log, text) for log, text in zip(mine, texts, strict=True))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import pytest
 from k8s_bridge import errors, names
 from k8s_bridge.client import ClusterClient
 from k8s_bridge.gateway import Gateway
-from k8s_bridge.manifests import job_manifest, service_manifest
+from k8s_bridge.manifests import deployment_manifest, job_manifest, service_manifest
 from k8s_bridge.results import Ensured, NameHolder, Remaining, WarningEvent
 from k8s_bridge.specs import Owner, Service, ServicePort, WorkloadSpec
 
@@ -262,6 +263,60 @@ def test_the_holder_of_a_service_name_is_told(
 
     assert holders == [NameHolder(True), NameHolder(False, owner), NameHolder(False), NameHolder(False)]
     assert [holder.is_foreign for holder in holders] == [False, False, True, True]
+
+
+def test_the_holders_of_many_service_names_cost_one_list(
+    cluster: ScriptedCluster, gateway: Gateway, job: WorkloadSpec, owner: Owner
+) -> None:
+    app = replace(job, service=Service("front", ports=(ServicePort("http", 80, 8080),)))
+    other = stored(service_manifest(app, replace(owner, installation="inst-b")), "u2", name="other")
+    cluster.script(
+        f"GET {SERVICES}",
+        listing(stored(service_manifest(app, owner), "u1"), {"metadata": {"name": "unasked"}}, token="more"),
+        listing(other, {"metadata": {"name": "theirs"}}),
+    )
+
+    holders = gateway.service_owners("secflow-p1", ["front", "other", "theirs", "nobodys"])
+
+    assert holders == {
+        "front": NameHolder(False, owner),
+        "other": NameHolder(False),
+        "theirs": NameHolder(False),
+        "nobodys": NameHolder(True),
+    }
+    assert sent(cluster) == [f"GET {SERVICES}"] * 2
+    # Somebody else's Services carry none of our labels.
+    assert all("labelSelector" not in call.query for call in cluster.calls)
+
+
+@pytest.mark.parametrize(("wanted", "requests"), [([], []), (["front"], [f"GET {SERVICES}/front"])])
+def test_few_service_names_are_not_listed(
+    cluster: ScriptedCluster, gateway: Gateway, wanted: list[str], requests: list[str]
+) -> None:
+    cluster.script(f"GET {SERVICES}/front", gone)
+
+    assert gateway.service_owners("secflow-p1", wanted) == {name: NameHolder(True) for name in wanted}
+
+    assert sent(cluster) == requests
+
+
+def test_the_wait_for_a_service_and_for_its_workload_share_one_patience(
+    cluster: ScriptedCluster, gateway: Gateway, job: WorkloadSpec, owner: Owner
+) -> None:
+    app = replace(job, kind="Deployment", service=Service("front", ports=(ServicePort("http", 80, 8080),)))
+    went_at = time.monotonic() + 0.25  # of the 0.4 s that the gateway has
+    old = stored(service_manifest(app, owner), "u0", deletionTimestamp="2026-01-01T00:00:00Z")
+    stuck = stored(deployment_manifest(app, owner), "u3", deletionTimestamp="2026-01-01T00:00:00Z")
+    cluster.script(f"POST {SERVICES}", lambda call: taken(call) if time.monotonic() < went_at else created("u1")(call))
+    cluster.script(f"GET {SERVICES}/front", lambda call: shows(old)(call) if time.monotonic() < went_at else gone(call))
+    cluster.script(f"POST {DEPLOYMENTS}", taken)
+    cluster.script(f"GET {DEPLOYMENTS}/{app.name}", shows(stuck))
+    began = time.monotonic()
+
+    with pytest.raises(errors.ServerTrouble, match=f"Deployment {app.name} in secflow-p1 is still being deleted"):
+        gateway.ensure_workload(app, owner)
+
+    assert time.monotonic() - began < 0.5
 
 
 def test_deleting_asks_for_the_uid(cluster: ScriptedCluster, gateway: Gateway) -> None:
