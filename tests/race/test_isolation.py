@@ -31,6 +31,12 @@ ERRORS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _all_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """A Celery worker in the process, of another test, has changed the level for all."""
+    caplog.set_level("WARNING", logger="workflows")
+
+
 def running(names: str = "a") -> WorkflowInstance:
     instance = workflow({name: job("sleep 60") for name in names})
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
