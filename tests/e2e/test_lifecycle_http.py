@@ -137,6 +137,8 @@ def check_refusal(what: str, answer: Answer, status: str, allowed: set[str] | No
     details = answer.refused(400, "VALIDATION_ERROR")["details"]
     assert details["status"] == status, (what, answer)
     assert set(details) == {"status", "allowed"}
+    is_set_up = status == "initializing"  # when nothing else is of any use
+    assert answer.body["message"].endswith("wait until the set-up has ended") == is_set_up, (what, answer)
     if allowed is not None:
         assert set(details["allowed"]) == allowed, (what, answer)
 

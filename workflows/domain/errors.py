@@ -77,8 +77,9 @@ class NotFound(DomainError):
 
     kind, code = Kind.NOT_FOUND, "NOT_FOUND"
 
-    def __init__(self, resource: str, id: str) -> None:
-        super().__init__(f"{resource.replace('_', ' ')} {id} does not exist", {"resource": resource, "id": id})
+    def __init__(self, resource: str, id: str, *, message: str | None = None) -> None:
+        fact = message or f"{resource.replace('_', ' ')} {id} does not exist"
+        super().__init__(fact, {"resource": resource, "id": id})
 
 
 class Conflict(DomainError):

@@ -64,7 +64,7 @@ def read_node_logs(
                 limit_bytes=settings.SECFLOW.log_limit_bytes,
             )
         except NotInCluster as err:
-            raise NotFound("pod", node.k8s_resource_name) from err
+            raise NotFound("pod", node.k8s_resource_name, message=str(err)) from err
         except Rejected as err:
             raise Invalid(str(err), {"node_id": node.pk}) from err
     return {

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 
 from workflows.domain.errors import WrongStatus
-from workflows.domain.statuses import ENDED, NodeStatus
+from workflows.domain.statuses import ENDED, InstanceStatus, NodeStatus
 from workflows.domain.transitions import (
     ALLOWED,
     INSTANCE_MOVES,
@@ -30,10 +30,14 @@ _HINTS = {
     Verb.STOP: "uninitialize it to remove what it has in the cluster",
     Verb.EDIT_GRAPH: "uninitialize it first",
     Verb.TRIGGER: "initialize or start it first, or wait for the run to end",
-    Verb.UNINITIALIZE: "there is nothing to remove, or the set-up has not ended yet",
+    Verb.UNINITIALIZE: "there is nothing to remove",
     Verb.UPDATE: "wait for the run to end, or stop it",
     Verb.ACTIVATE: "initialize it first",
 }
+
+
+# Nothing but waiting, and in the end deleting, helps during the set-up.
+_WAIT_FOR_SETUP = "wait until the set-up has ended"
 
 
 def require(instance: WorkflowInstance, verb: Verb) -> None:
@@ -41,6 +45,8 @@ def require(instance: WorkflowInstance, verb: Verb) -> None:
     if instance.status not in ALLOWED[verb]:
         words = verb.value.replace("_", " ")
         hint = f": {_HINTS[verb]}" if verb in _HINTS else ""
+        if instance.status == InstanceStatus.INITIALIZING:
+            hint = f": {_WAIT_FOR_SETUP}"
         raise WrongStatus(
             f"workflow {instance.pk} is {instance.status}, which does not allow to {words}{hint}",
             status=instance.status,

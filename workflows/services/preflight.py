@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from k8s_bridge.names import namespace_of
+from k8s_bridge.names import namespace_of, service_name
 from k8s_bridge.specs import WorkloadSpec
 from templates_app.models import AppTemplate, JobTemplate, Template
 from workflows.domain.errors import Conflict, Invalid, UnmetInputs
 from workflows.domain.graph import Graph, build_graph
+from workflows.domain.ids import suffix_of
 from workflows.models import WorkflowInstance, WorkflowNode
 from workflows.services.building import instance_specs
 from workflows.services.cluster import gateway, translated
@@ -54,6 +55,10 @@ def templates_of(nodes: Iterable[WorkflowNode]) -> dict[str, Template]:
     return found
 
 
+def _made_up(instance: WorkflowInstance, node: WorkflowNode) -> str:
+    return service_name(suffix_of(instance.pk), suffix_of(node.pk))
+
+
 def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> None:
     """Makes sure that the namespace is there and that chosen Service names are free or ours already.
 
@@ -67,7 +72,7 @@ def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> None:
         chosen = [
             (node, service.name)
             for node in prepared.nodes
-            if (service := prepared.specs[node.pk].service) is not None and not service.name.startswith("svc-wf-")
+            if (service := prepared.specs[node.pk].service) is not None and service.name != _made_up(instance, node)
         ]
         holders = gateway().service_owners(namespace, {name for _, name in chosen})
     for node, name in chosen:

@@ -32,7 +32,7 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
     with translated():
         facts = look_at_instance(instance)
         apply_observations(facts.all())
-        missing = _judge_missing(instance, {attempt for attempt, _ in facts.standing})
+        missing = _judge_missing(instance, facts.standing)
     with transaction.atomic():
         instance = lock_instance(instance_id)
         warnings = [
@@ -48,14 +48,22 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
         append(instance, Entry("instance.synced", actor.id, "; ".join(warnings)))
 
 
-def _judge_missing(instance: WorkflowInstance, there: set[int]) -> list[str]:
-    """Recorded objects that the list did not show and that a second look does not find either."""
-    live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE, is_finished=False).exclude(pk__in=there)
-    ids = list(live.values_list("pk", flat=True))
-    confirm_workloads(workload_ids=ids)
+def _judge_missing(instance: WorkflowInstance, there: set[tuple[int, str]]) -> list[str]:
+    """Objects that nodes name and that are not in the cluster: neither in the list nor, if it was wanted, on a second look.
+
+    A Job whose end was seen may go.
+    """
+    live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE, is_finished=False)
+    # A Service or a pod that is still there says nothing of the Deployment or Job.
+    confirm_workloads(workload_ids=[pk for pk, kind in live.values_list("pk", "kind") if (pk, kind) not in there])
+    named = WorkflowNode.objects.filter(instance=instance, k8s_resource_name__isnull=False).values("pk")
+    newest = (
+        Workload.objects.filter(instance=instance, node_id__in=named).order_by("node_id", "-pk").distinct("node_id")
+    )
     return [
         f"{workload.kind} {workload.name} is recorded but not in the cluster; the next run makes it again"
-        for workload in Workload.objects.filter(pk__in=ids, state=WorkloadState.GONE)
+        for workload in newest
+        if workload.state == WorkloadState.GONE and not workload.is_finished
     ]
 
 
@@ -63,7 +71,7 @@ def _missing_services(instance: WorkflowInstance, there: set[tuple[int, str]]) -
     """Services of standing Deployments that the list did not show. Nothing makes them again before the app is replaced."""
     live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE, service_name__isnull=False)
     return [
-        f"Service {workload.service_name} is recorded but not in the cluster; initialize with force to make it again"
+        f"Service {workload.service_name} is recorded but not in the cluster; uninitialize and start again to have it back"
         for workload in live
         if (workload.pk, workload.kind) in there and (workload.pk, SERVICE) not in there
     ]

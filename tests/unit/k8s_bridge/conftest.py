@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
+from k8s_bridge.client import ClusterClient
+from k8s_bridge.gateway import Gateway
 from k8s_bridge.specs import Container, Owner, WorkloadSpec
 
 Json = dict[str, Any]
@@ -172,3 +174,10 @@ def owner() -> Owner:
 @pytest.fixture
 def job() -> WorkloadSpec:
     return WorkloadSpec("Job", "secflow-p1", "wf-x81m44zt-7h2k9q0d", (Container("main", "busybox:latest"),))
+
+
+@pytest.fixture
+def gateway(cluster: ScriptedCluster) -> Iterator[Gateway]:
+    made = Gateway(ClusterClient(cluster.kubeconfig, read_timeout=0.5), installation="inst-a", replace_timeout=0.4)
+    yield made
+    made.close()
