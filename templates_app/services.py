@@ -72,7 +72,7 @@ def delete_template(kind: TemplateKind, *, actor: Actor, template_id: str) -> No
         users = instances_using(template_id)
         if users:
             raise Conflict(
-                f"{kind.label.lower()} {template_id} is used by {len(users)} instances; remove their nodes first",
+                f"{kind.label.lower()} {template_id} is used by {len(users)} instance{'' if len(users) == 1 else 's'}; remove its nodes there first",
                 {"instances": users},
             )
         template.delete()

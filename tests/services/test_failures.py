@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 
 from k8s_bridge.kinds import collection_path, object_path
-from tests.engine import ends, eventually, job, node, objects_of, statuses, web_app, workflow
+from tests.engine import container, ends, eventually, job, node, objects_of, statuses, web_app, workflow
 from workflows.domain.actors import Actor
 from workflows.domain.errors import Conflict
 from workflows.models import Cleanup, Event, NodeRun, WorkflowInstance, WorkflowNode, Workload
-from workflows.services import lifecycle
+from workflows.services import lifecycle, observing
 from workflows.services.cluster import gateway
+from workflows.services.logs import read_node_logs
 from workflows.services.preflight import check_cluster, prepare
+from workflows.services.triggers import trigger_instance
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("engine")]
 ME = Actor(id="1", name="me")
@@ -125,13 +128,15 @@ def test_a_missing_image_ends_by_the_pull_limit_and_says_why(short_limits: None)
     eventually(lambda: objects_of(instance) == [], what="the removal of the pods")
 
 
-def test_a_missing_claim_ends_by_the_pull_limit_and_names_the_claim(short_limits: None) -> None:
+def test_a_missing_claim_fails_the_node_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "CLAIM_GRACE", timedelta(seconds=1))
     mount = {"pvc_name": "no-such-claim", "mount_path": "/data", "sub_path": None, "read_only": False}
     instance = workflow({"a": job(volume_mounts=[mount])})
 
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
 
     assert ends(instance) == "failed"
+    assert (node(instance, "a").message or "").startswith("missing claim: ")
     assert "no-such-claim" in (node(instance, "a").message or "")
     assert NodeRun.objects.get(instance=instance).diagnosis["category"] == "missing_claim"
 
@@ -221,3 +226,55 @@ def test_a_used_up_quota_makes_a_node_wait_until_it_is_free() -> None:
     assert ends(instance) == "succeeded"
     assert tries <= 2
     assert node(instance, "a").message is None
+
+
+def test_an_app_that_lost_its_service_is_made_again_by_the_next_run() -> None:
+    instance = workflow({"web": web_app(service_name="site")}, run_mode="persistent")
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    assert ends(instance) == "succeeded"
+    namespace = f"secflow-{instance.project_id}"
+    gateway().client.request("DELETE", object_path("Service", namespace, "site"))
+
+    trigger_instance(instance_id=instance.pk, actor=ME)
+
+    eventually(lambda: WorkflowInstance.objects.get(pk=instance.pk).run_count == 2, what="the second run")
+    assert ends(instance) == "succeeded"
+    assert "Service/site" in objects_of(instance)
+    assert node(instance, "web").service_name == "site"
+
+
+def test_a_log_is_that_of_the_container_the_template_names() -> None:
+    template = job("echo first", name="One_1")
+    template.containers = [*template.containers, container("echo second", name="one-1")]
+    template.save()
+    instance = workflow({"a": template})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    assert ends(instance) == "succeeded"
+
+    found = {
+        name: read_node_logs(node=node(instance, "a"), container=name, tail_lines=10, previous=False, timestamps=False)[
+            "logs"
+        ]
+        for name in ("One_1", "one-1")
+    }
+
+    assert found == {"One_1": "first\n", "one-1": "second\n"}
+
+
+def test_a_claim_that_comes_late_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "CLAIM_GRACE", timedelta(seconds=30))
+    mount = {"pvc_name": "late-claim", "mount_path": "/data", "sub_path": None, "read_only": False}
+    instance = workflow({"a": job("echo a > /data/a", volume_mounts=[mount])})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    eventually(lambda: NodeRun.objects.filter(instance=instance, due_reason="claim").exists(), what="the trouble")
+
+    body = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "late-claim"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    namespace = f"secflow-{instance.project_id}"
+    gateway().client.request("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", body=body)
+
+    assert ends(instance) == "succeeded"

@@ -98,6 +98,8 @@ def _turn(row: Cleanup) -> bool:
     )
     newest = Workload.objects.filter(instance=instance).aggregate(newest=Max("pk"))["newest"]
     if newest is not None:
+        # A cluster that hangs is found out in time for whoever waits for this turn.
+        gateway().check(timeout=3.0)
         _fetch_last_words(instance)
         namespace = namespace_of(instance.project_id)
 

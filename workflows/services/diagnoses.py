@@ -14,7 +14,8 @@ def clean(text: str) -> str:
 
 def sentence(diagnosis: Diagnosis) -> str:
     """What is wrong, in the cluster's own words too, and what to do about it."""
-    return clean(" ".join(part for part in (diagnosis.summary, diagnosis.detail, diagnosis.resolution) if part))
+    parts = [part.strip() for part in (diagnosis.summary, diagnosis.detail, diagnosis.resolution) if part.strip()]
+    return clean(" ".join(part if part.endswith((".", "!", "?", ":")) else f"{part}." for part in parts))
 
 
 def as_data(diagnosis: Diagnosis) -> dict[str, str]:

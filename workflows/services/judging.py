@@ -97,6 +97,8 @@ def expire_node(*, node_run_id: int) -> bool:
 def _limit_in_words(record: NodeRun) -> str:
     if record.due_reason == "pull":
         limit = f"pull limit: its pod had no place or not all its images within {settings.SECFLOW.pull_limit_seconds} s"
+    elif record.due_reason == "claim":
+        limit = "missing claim: its pod cannot start without it"
     else:
         aim = "ready" if record.node_type == "app" else "finished"
         limit = f"timeout: not {aim} within {record.timeout_seconds} s"

@@ -84,13 +84,13 @@ def accept_run(
     """
     seen = _checked(instance_id, verb)
     prepared = prepare(seen)
-    check_cluster(seen, prepared)
+    lost = check_cluster(seen, prepared)
     with transaction.atomic():
         instance, prepared = _locked(instance_id, verb, prepared)
         guard(instance)
         now = instance.locked_at
         _close_open_run(instance, RunStatus.SUCCEEDED, now=now)
-        _retire_what_a_new_run_replaces(instance, prepared, actor=actor, now=now)
+        _retire_what_a_new_run_replaces(instance, prepared, lost, actor=actor, now=now)
         WorkflowNode.objects.filter(instance=instance).update(**FRESH)
         move_instance(
             instance,
@@ -108,13 +108,17 @@ def accept_run(
 
 
 def _retire_what_a_new_run_replaces(
-    instance: WorkflowInstance, prepared: Prepared, *, actor: Actor, now: datetime
+    instance: WorkflowInstance, prepared: Prepared, lost: frozenset[str], *, actor: Actor, now: datetime
 ) -> None:
-    """Old Jobs go; an app's Deployment stays if it is still what the templates ask for (contract D.3, E.5)."""
+    """Old Jobs go; an app's Deployment stays if it is still what the templates ask for and has not lost its Service
+    (contract D.3, E.5).
+    """
     replaced = [
         workload.pk
         for workload in wanted_workloads(instance).select_related("node_run")
-        if workload.kind == JOB or WorkloadSpec.from_json(workload.node_run.spec) != prepared.specs[workload.node_id]
+        if workload.kind == JOB
+        or workload.service_name in lost
+        or WorkloadSpec.from_json(workload.node_run.spec) != prepared.specs[workload.node_id]
     ]
     if replaced and retire(wanted_workloads(instance).filter(pk__in=replaced)):
         request_cleanup(instance, actor=actor.id, now=now)

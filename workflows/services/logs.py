@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from k8s_bridge.errors import ClusterError, Rejected
 from k8s_bridge.errors import NotFound as NotInCluster
-from k8s_bridge.names import namespace_of
+from k8s_bridge.names import container_names, namespace_of
 from k8s_bridge.results import PodLogs
 from workflows.dispatch import CAPTURE_LOGS, send_after_commit
 from workflows.domain.errors import Invalid, NotFound
@@ -28,6 +28,7 @@ from workflows.models import NodeLog, NodeRun, WorkflowNode
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway, translated
 from workflows.services.diagnoses import clean
+from workflows.services.preflight import templates_of
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def read_node_logs(
             logs = gateway().pod_logs(
                 namespace,
                 node.k8s_resource_name,
-                container=container,
+                container=_name_in_pod(node, container),
                 tail_lines=tail_lines,
                 previous=previous,
                 timestamps=timestamps,
@@ -75,6 +76,15 @@ def read_node_logs(
         "container": logs.container,
         "previous": previous,
     }
+
+
+def _name_in_pod(node: WorkflowNode, container: str | None) -> str | None:
+    """The pod's name of a container that is given as the template names it; any other name is left to the gateway."""
+    template = templates_of([node]).get(node.template_id)
+    names = [item["name"] for item in template.containers] if template is not None else []
+    if container is None or container not in names:
+        return container
+    return container_names(names)[names.index(container)]
 
 
 def want_logs(records: Sequence[NodeRun], *, now: datetime, pods: Mapping[int, str] | None = None) -> None:

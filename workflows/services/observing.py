@@ -22,13 +22,14 @@ from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
 from workflows.models import NodeRun, Workload
-from workflows.services.advancing import SYSTEM, advance
+from workflows.services.advancing import SYSTEM, advance, pull_limit
 from workflows.services.batches import Batch
 from workflows.services.diagnoses import as_data, sentence
 from workflows.services.journal import Entry, append
 from workflows.services.loading import load_facts, lock_for_facts
 from workflows.services.logs import want_logs
 
+CLAIM_GRACE = timedelta(seconds=10)
 _STARTED = frozenset({Phase.RUNNING, Phase.READY, Phase.SUCCEEDED, Phase.FAILED})
 
 
@@ -145,6 +146,7 @@ def _note_trouble(batch: Batch, record: NodeRun, seen: Observation) -> None:
     """Shows why a running node does not get on; the text goes away when the trouble does."""
     if record.status not in (NodeStatus.RUNNING, NodeStatus.PENDING):
         return
+    _limit_missing_claim(batch, record, seen)
     diagnosis = as_data(seen.diagnosis) if seen.diagnosis is not None else None
     if diagnosis == record.diagnosis or (diagnosis is None and seen.source != "Pod"):
         return
@@ -154,6 +156,17 @@ def _note_trouble(batch: Batch, record: NodeRun, seen: Observation) -> None:
     if diagnosis is not None:
         data = {"diagnosis": diagnosis}
         batch.entries.append(Entry("node.trouble", SYSTEM, message or "", record.node_id, record.run.number, data))
+
+
+def _limit_missing_claim(batch: Batch, record: NodeRun, seen: Observation) -> None:
+    """A claim that does not exist fails the node (contract H.4), after a moment for one that is just being made."""
+    if seen.source != "Pod" or record.status != NodeStatus.RUNNING:
+        return
+    is_missing = seen.diagnosis is not None and seen.diagnosis.category is Category.MISSING_CLAIM
+    if is_missing and record.due_reason == "pull":
+        batch.change_record(record, due_at=batch.now + CLAIM_GRACE, due_reason="claim")
+    elif not is_missing and record.due_reason == "claim":
+        batch.change_record(record, due_at=batch.now + pull_limit(), due_reason="pull")
 
 
 def _turn_clock(batch: Batch, record: NodeRun, workload: Workload) -> None:

@@ -11,7 +11,8 @@ from templates_app.models import AppTemplate, JobTemplate, Template
 from workflows.domain.errors import Conflict, Invalid, UnmetInputs
 from workflows.domain.graph import Graph, build_graph
 from workflows.domain.ids import suffix_of
-from workflows.models import WorkflowInstance, WorkflowNode
+from workflows.domain.statuses import WorkloadState
+from workflows.models import WorkflowInstance, WorkflowNode, Workload
 from workflows.services.building import instance_specs
 from workflows.services.cluster import gateway, translated
 
@@ -59,8 +60,9 @@ def _made_up(instance: WorkflowInstance, node: WorkflowNode) -> str:
     return service_name(suffix_of(instance.pk), suffix_of(node.pk))
 
 
-def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> None:
-    """Makes sure that the namespace is there and that chosen Service names are free or ours already.
+def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> frozenset[str]:
+    """Makes sure that the namespace is there and that chosen Service names are free or ours already. Returns the names of
+    Services that standing apps should have and have lost.
 
     Raises Conflict for a taken name and Unavailable when the cluster or the namespace cannot be used. Names that SecFlow made up
     hold a random suffix and are not asked for. Call it without a lock or transaction: it talks to the cluster.
@@ -74,7 +76,12 @@ def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> None:
             for node in prepared.nodes
             if (service := prepared.specs[node.pk].service) is not None and service.name != _made_up(instance, node)
         ]
-        holders = gateway().service_owners(namespace, {name for _, name in chosen})
+        standing = set(
+            Workload.objects.filter(
+                instance=instance, state=WorkloadState.LIVE, service_name__isnull=False
+            ).values_list("service_name", flat=True)
+        )
+        holders = gateway().service_owners(namespace, {name for _, name in chosen} | standing)
     for node, name in chosen:
         holder = holders[name]
         if not holder.free and (holder.owner is None or holder.owner.node_id != node.pk):
@@ -85,3 +92,4 @@ def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> None:
             f"the Service name {names} is in use in namespace {namespace} by something else; choose another on the node",
             {"services": taken},
         )
+    return frozenset(name for name in standing if name and holders[name].free)
