@@ -71,8 +71,9 @@ def delete_template(kind: TemplateKind, *, actor: Actor, template_id: str) -> No
         check_may_change(actor, template)
         users = instances_using(template_id)
         if users:
+            count = "1 instance" if len(users) == 1 else f"{len(users)} instances"
             raise Conflict(
-                f"{kind.label.lower()} {template_id} is used by {len(users)} instance{'' if len(users) == 1 else 's'}; remove its nodes there first",
+                f"{kind.label.lower()} {template_id} is used by {count}; remove its nodes there first",
                 {"instances": users},
             )
         template.delete()
