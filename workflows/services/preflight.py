@@ -76,11 +76,8 @@ def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> frozenset[s
             for node in prepared.nodes
             if (service := prepared.specs[node.pk].service) is not None and service.name != _made_up(instance, node)
         ]
-        standing = set(
-            Workload.objects.filter(
-                instance=instance, state=WorkloadState.LIVE, service_name__isnull=False
-            ).values_list("service_name", flat=True)
-        )
+        live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE)
+        standing = {name for name in live.values_list("service_name", flat=True) if name}
         holders = gateway().service_owners(namespace, {name for _, name in chosen} | standing)
     for node, name in chosen:
         holder = holders[name]
@@ -92,4 +89,4 @@ def check_cluster(instance: WorkflowInstance, prepared: Prepared) -> frozenset[s
             f"the Service name {names} is in use in namespace {namespace} by something else; choose another on the node",
             {"services": taken},
         )
-    return frozenset(name for name in standing if name and holders[name].free)
+    return frozenset(name for name in standing if holders[name].free)
