@@ -127,7 +127,7 @@ def test_a_template_in_use_is_kept_with_the_services_sentence(admin: Client) -> 
 
     assert asked.status_code == 200
     assert len(said(refused)) == 1
-    assert "is used by 1 instances; remove their nodes first" in said(refused)[0]
+    assert "is used by 1 instance; remove its nodes there first" in said(refused)[0]
     assert JobTemplate.objects.filter(pk=node.template_id).exists()
 
 

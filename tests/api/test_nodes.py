@@ -136,7 +136,8 @@ def test_nodes_are_edited_in_drafts_only(member: Api, status: str) -> None:
     ):
         refusal = member.refused(method, where, what, status=400)
         assert refusal["details"] == {"status": status, "allowed": ["pending"]}
-        assert "uninitialize it first" in refusal["message"]
+        advice = "wait until the set-up has ended" if status == "initializing" else "uninitialize it first"
+        assert advice in refusal["message"]
 
     assert member.send("PUT", f"{path}/{node.pk}", {}) == before[0]
     assert member.read(path) == before

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.engine import eventually, job, workflow
+from tests.engine import eventually, job, objects_of, running_watcher, running_worker, workflow
 from tests.race.seen import wanted
 from tests.race.together import Act, gate
 from workflows.domain.actors import Actor
 from workflows.models import Workload
 from workflows.services import launching, lifecycle
+from workflows.services.cluster import gateway
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
 ME = Actor(id="1", name="me")
@@ -54,3 +55,18 @@ def test_a_lease_that_is_over_is_taken_by_the_next_worker(monkeypatch: pytest.Mo
     launching._renew([dead])
     assert Workload.objects.values_list("lease_token", flat=True).get(pk=workload.pk) == dead.token + 1
     assert time.monotonic() > dead.lease.until
+
+
+def test_a_clean_up_does_not_wait_for_a_dead_worker_whose_object_was_seen() -> None:
+    instance = workflow({"a": job("sleep 300")})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    workload = wanted(instance, "a")
+    (dead,) = launching.claim_launches([workload.pk])
+    made = gateway().ensure_workload(dead.spec, dead.owner)  # and the worker dies before it says so
+    with running_worker(), running_watcher():
+        eventually(lambda: Workload.objects.get(pk=workload.pk).uid == made.uid, what="the sight of the Job")
+
+        lifecycle.delete_instance(instance_id=instance.pk, actor=ME)
+
+    assert not Workload.objects.filter(pk=workload.pk).exists()
+    assert objects_of(instance) == []

@@ -19,7 +19,9 @@ def _columns_of(model: type[Model], names: str) -> tuple[str, ...]:
 
 
 _INSTANCE = _columns_of(WorkflowInstance, "id status project_id version has_warning message run_count")
-_WORKLOAD = _columns_of(Workload, "id instance_id node_id kind name state uid is_pulled is_ready is_finished")
+_WORKLOAD = _columns_of(
+    Workload, "id instance_id node_id kind name state uid is_pulled is_ready is_finished due_at lease_until"
+)
 _RECORD = _columns_of(
     NodeRun,
     "id run_id instance_id workload_id node_id node_name node_type status message diagnosis timeout_seconds"

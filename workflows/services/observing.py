@@ -117,7 +117,10 @@ def _note_flags(batch: Batch, workload: Workload, seen: Observation) -> None:
         changes["is_finished"] = True
         if workload.state == WorkloadState.LAUNCHING:
             # Whoever made it has not said so and may be dead. Once the job is removed, another launch would run it again.
-            changes |= {"state": WorkloadState.LIVE, "due_at": None}
+            changes |= {"state": WorkloadState.LIVE, "due_at": None, "lease_until": None}
+    elif workload.uid is None and seen.source in (DEPLOYMENT, JOB):
+        # It stands, so the launch has nothing left to make, even if its worker died before saying so: no clean-up waits for it.
+        changes |= {"uid": seen.uid, "lease_until": None}
     changes = {name: value for name, value in changes.items() if getattr(workload, name) != value}
     if changes:
         batch.change_workload(workload, **changes)
