@@ -84,4 +84,5 @@ def do_here(task: str, work: Callable[[list[int]], object], *, threads: int = 4)
         yield
     finally:
         del _here[task]
-        pool.shutdown()
+        # What has not begun is due in the database all the same: a stop does not wait for it.
+        pool.shutdown(cancel_futures=True)
