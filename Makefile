@@ -8,6 +8,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	&& { echo $$p; break; }; done)
 UV = $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ARGS ?=
+COPIES ?= 1
+MINUTES ?= 10
+SEED ?=
 # Compiled modules are kept: half a dozen processes start faster with them.
 unexport PYTHONDONTWRITEBYTECODE
 # mypy's Django plugin loads the settings; nothing is connected to.
@@ -15,7 +18,7 @@ OFFLINE := DATABASE_URL=postgresql://nobody@localhost/none REDIS_URL=redis://loc
 	SECRET_KEY=only-for-checks-that-read-the-code-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart up doctor test test-cluster check fmt bench lock openapi clean
+.PHONY: help quickstart up doctor test test-ui test-cluster screenshots check fmt bench soak lock openapi clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -32,9 +35,16 @@ doctor: $(BIN)/.run ## Check each part and say what to do about what is found
 test: $(BIN)/.dev ## All tests, against real PostgreSQL, Valkey and the local cluster
 	$(BIN)/python -m pytest $(ARGS)
 
-test-cluster: $(BIN)/.dev ## The tests that need a cluster, against the one of KUBECONFIG
+test-ui: $(BIN)/.dev ## Tests of the console in a real browser (Debian and Ubuntu: apt install chromium chromium-driver)
+	SECFLOW_TEST_BROWSER=required $(BIN)/python -m pytest -m ui tests/ui $(ARGS)
+
+screenshots: $(BIN)/.dev ## Pictures of the console's main pages, dark and light, in .secflow/screenshots (ARGS=--help: another folder)
+	$(BIN)/python -m tests.ui.screenshots $(ARGS)
+
+test-cluster: $(BIN)/.dev ## Contract, end-to-end and fault tests against the cluster of KUBECONFIG (COPIES=2: two workers, two watchers)
 	@test -n "$$KUBECONFIG" || { echo "Set KUBECONFIG to the cluster's kubeconfig first."; exit 2; }
-	SECFLOW_TEST_KUBECONFIG="$$KUBECONFIG" $(BIN)/python -m pytest -m cluster $(ARGS)
+	SECFLOW_TEST_KUBECONFIG="$$KUBECONFIG" SECFLOW_TEST_COPIES=$(COPIES) \
+		$(BIN)/python -m pytest -m cluster tests/contract tests/e2e tests/faults $(ARGS)
 
 check: $(BIN)/.dev ## Lint, types, import contract, migrations, OpenAPI document: everything but the tests
 	$(BIN)/ruff check .
@@ -52,8 +62,11 @@ fmt: $(BIN)/.dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(BIN)/.dev ## Measure hand-off, fan-out, requests and lists, each against a floor of the same run
+bench: $(BIN)/.dev ## Measure speed and cost against a minimal driver of the same run (ARGS=--help: parts and sizes)
 	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(BIN)/.dev ## Random workflows under random faults for MINUTES (SEED=s: those of another soak)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 openapi: $(BIN)/.run ## Write secflow/openapi.yaml anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file secflow/openapi.yaml
@@ -85,11 +98,15 @@ $(BIN)/python:
 $(BIN)/uv: | $(BIN)/python
 	@command -v uv >/dev/null 2>&1 && ln -sf "$$(command -v uv)" $@ || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-# Installed from the requirement files, which are the lock in the form that every installer reads; hashes are checked.
+# Installed from the requirement files, which are the lock in the form that every installer reads; hashes are checked. The
+# project itself is a link to this folder, for the command `secflow`.
+LINK_PROJECT = $(UV) pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
 $(BIN)/.run: requirements/stand.txt | $(BIN)/uv
 	@$(UV) pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/stand.txt
+	@$(LINK_PROJECT)
 	@touch $@
 
 $(BIN)/.dev: requirements/dev.txt | $(BIN)/uv
 	@$(UV) pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(LINK_PROJECT)
 	@touch $@ $(BIN)/.run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from k8s_bridge import errors
@@ -29,6 +29,7 @@ class Category(StrEnum):
     EXIT_CODE = "exit_code"
     BACKOFF_LIMIT = "backoff_limit"
     NOT_READY = "not_ready"
+    TIMEOUT = "timeout"
     START_ERROR = "start_error"
     CLUSTER = "cluster"
 
@@ -47,6 +48,7 @@ class Diagnosis:
 
 _CLAIM = re.compile(r'persistentvolumeclaims? "([^"]+)" (?:not found|is being deleted)')
 _RESOURCE = re.compile(r"Insufficient ([\w./-]*\w)")
+_NEW_POD = re.compile(r'\bpods "([^"]+)-[a-z0-9]{5}"')
 _TAINT = re.compile(r"taint(?:s|\(s\))? \{([^}]*)\}")
 
 
@@ -164,7 +166,18 @@ def missing_claim(claim: str, message: str) -> Diagnosis:
     )
 
 
+def over_time(limit: str, *, doing: str, trouble: Diagnosis | None = None) -> Diagnosis:
+    """The time is over. `limit` says which time; a trouble that was seen before is the cause, and without one `doing`,
+    what the pod was at, is all that is known.
+    """
+    if trouble is not None:
+        return replace(trouble, summary=f"{limit}. {trouble.summary}")
+    return Diagnosis(Category.TIMEOUT, f"{limit}. {doing}", "", "Read its log, or give the node more time.")
+
+
 def refused_pod(message: str) -> Diagnosis:
+    """The words of whatever refused to make a pod, without the name's ending, which is another one at each try."""
+    message = _NEW_POD.sub(r'pods "\1-*"', message.removeprefix("Error creating: "))
     if claim := absent_claim(message):
         return missing_claim(claim, message)
     if "exceeded quota" in message:

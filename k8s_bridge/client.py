@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
+import orjson
 import urllib3
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, NewConnectionError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
@@ -97,7 +98,7 @@ class ClusterClient:
         asked = {**(query or {}), "timeout": f"{max(1, round(seconds))}s"}
         data = self._read(method, path, asked, body, seconds)
         try:
-            answer = json.loads(data)
+            answer = orjson.loads(data)
         except ValueError as err:
             raise ServerTrouble(f"The answer to {method} {path} is not JSON: {data[:200]!r}") from err
         if not isinstance(answer, dict):
@@ -108,10 +109,13 @@ class ClusterClient:
         """The text at `path`. Bytes that are no UTF-8 are replaced."""
         return self._read("GET", path, query or {}, None, self.read_timeout).decode("utf-8", "replace")
 
-    def stream(self, path: str, *, query: Mapping[str, str], silence: float) -> Stream:
-        """The lines at `path` as they come. No byte for `silence` seconds ends the stream with Unreachable."""
+    def stream(self, path: str, *, query: Mapping[str, str], silence: float, longest: int | None = None) -> Stream:
+        """The lines at `path` as they come. No byte for `silence` seconds ends the stream with Unreachable.
+
+        Of a line with more than `longest` bytes the rest is left out.
+        """
         response = self._send("GET", path, query, None, silence)
-        return Stream(response, f"{self.server}{path}")
+        return Stream(response, f"{self.server}{path}", longest=longest)
 
     def close(self) -> None:
         """Drops all connections. The client stays usable: the next call opens new ones."""
@@ -199,21 +203,25 @@ class Stream:
     Unreachable.
     """
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, address: str) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, address: str, *, longest: int | None = None) -> None:
         self._response = response
         self._address = address
+        self._longest = longest
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
         try:
             for chunk in self._chunks():
                 *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line for line in lines if line.strip())
+                yield from (line[: self._longest] for line in lines if line.strip())
+                # One byte more than is shown, so that a line is not taken for complete; nothing grows without end.
+                if self._longest is not None:
+                    rest = rest[: self._longest + 1]
         except (HTTPError, OSError, ValueError, AttributeError) as err:
             # ValueError and AttributeError: the buffers were taken away by `interrupt` while this thread read.
             raise _no_answer(err, self._address) from err
         if rest.strip():
-            yield rest
+            yield rest[: self._longest]
         self._response.release_conn()
 
     def _chunks(self) -> Iterator[bytes]:

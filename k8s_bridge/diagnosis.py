@@ -17,6 +17,7 @@ from k8s_bridge.causes import (
     diagnose_error,
     diagnosis_of,
     missing_claim,
+    over_time,
     refused_pod,
     unschedulable,
 )
@@ -27,10 +28,12 @@ __all__ = [
     "Diagnosis",
     "diagnose_deletion",
     "diagnose_deployment",
+    "diagnose_disruption",
     "diagnose_error",
     "diagnose_events",
     "diagnose_job",
     "diagnose_pod",
+    "over_time",
 ]
 
 Json = Mapping[str, Any]
@@ -67,7 +70,7 @@ def diagnose_pod(pod: Json) -> Diagnosis | None:
     """The trouble of one pod: what took it away, why it found no place, or what its first troubled container suffers
     from.
     """
-    found = _disruption(pod) or _scheduling_of(pod)
+    found = diagnose_disruption(pod) or _scheduling_of(pod)
     if found is not None:
         return found
     states = container_states(pod)
@@ -84,6 +87,31 @@ def diagnose_pod(pod: Json) -> Diagnosis | None:
             "Read the pod's events and the container's log, then start the node again.",
         )
     return next((trouble for state in states if (trouble := _unready(state, specs.get(state["name"], {})))), None)
+
+
+def diagnose_disruption(pod: Json) -> Diagnosis | None:
+    """What takes the pod off its node, or took it; None when nothing does."""
+    status = pod.get("status") or {}
+    target = find_condition(pod, "DisruptionTarget")
+    cause = status.get("reason") or (target or {}).get("reason") or ""
+    message = status.get("message") or (target or {}).get("message")
+    lost = cause in ("NodeLost", "DeletionByPodGC", "NodeShutdown", "Terminated", "Shutdown")
+    if lost or status.get("phase") == "Unknown":
+        node = (pod.get("spec") or {}).get("nodeName")
+        return diagnosis_of(
+            Category.NODE_LOST,
+            f"The cluster lost contact with {f'node {node}' if node else 'the node'} that ran the pod.",
+            message,
+            "Nothing, when the cluster starts the pod elsewhere. Otherwise check that node, then start again.",
+        )
+    if cause == "Evicted" or target is not None:
+        return diagnosis_of(
+            Category.EVICTED,
+            f"The cluster took the pod off its node{f' ({cause})' if cause != 'Evicted' else ''}.",
+            message,
+            "Give the container requests that match its use of memory and disk, or free the node.",
+        )
+    return None
 
 
 def diagnose_job(job: Json) -> Diagnosis | None:
@@ -156,30 +184,6 @@ def find_condition(obj: Json, kind: str, *, status: str = "True") -> Json | None
 
 def _reason(status: Json) -> str:
     return f" ({status['reason']})" if status.get("reason") else ""
-
-
-def _disruption(pod: Json) -> Diagnosis | None:
-    status = pod.get("status") or {}
-    target = find_condition(pod, "DisruptionTarget")
-    cause = status.get("reason") or (target or {}).get("reason") or ""
-    message = status.get("message") or (target or {}).get("message")
-    lost = cause in ("NodeLost", "DeletionByPodGC", "NodeShutdown", "Terminated", "Shutdown")
-    if lost or status.get("phase") == "Unknown":
-        node = (pod.get("spec") or {}).get("nodeName")
-        return diagnosis_of(
-            Category.NODE_LOST,
-            f"The cluster lost contact with {f'node {node}' if node else 'the node'} that ran the pod.",
-            message,
-            "Nothing, when the cluster starts the pod elsewhere. Otherwise check that node, then start again.",
-        )
-    if cause == "Evicted" or target is not None:
-        return diagnosis_of(
-            Category.EVICTED,
-            f"The cluster took the pod off its node{f' ({cause})' if cause != 'Evicted' else ''}.",
-            message,
-            "Give the container requests that match its use of memory and disk, or free the node.",
-        )
-    return None
 
 
 def _scheduling_of(pod: Json) -> Diagnosis | None:

@@ -7,9 +7,7 @@ this installation's. All failures are ClusterErrors; the caller decides about an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 from k8s_bridge import names
@@ -20,15 +18,14 @@ from k8s_bridge.errors import (
     Expired,
     NamespaceTerminating,
     NotFound,
-    ServerTrouble,
     StaleVersion,
-    error_from_answer,
 )
 from k8s_bridge.kinds import EVENT, NAMESPACE, POD, SERVICE, collection_path, object_path
 from k8s_bridge.manifests import deployment_manifest, job_manifest, namespace_manifest, service_manifest
 from k8s_bridge.pods import log_container, pod_for_logs
-from k8s_bridge.results import ClusterVersion, Ensured, NameHolder, PodLogs, Remaining, WarningEvent
+from k8s_bridge.results import ClusterVersion, Ensured, NameHolder, PodLogs, Remaining, WarningEvent, warning_event
 from k8s_bridge.specs import DEPLOYMENT, JOB, Owner, WorkloadSpec
+from k8s_bridge.streams import WatchStream
 
 PAGE = 500  # objects per list call
 REPLACE_SECONDS = 10.0  # for an old object to go; less than the lease of a launch
@@ -183,6 +180,18 @@ class Gateway:
         going = sum(1 for kind, item in left if kind == POD and item["metadata"].get("deletionTimestamp"))
         return Remaining(len(left), tuple(sorted(f"{kind}/{item['metadata']['name']}" for kind, item in left)), going)
 
+    def force_delete_pods(self, namespace: str, instance_id: str) -> list[str]:
+        """Takes pods of the instance that are ending, and do not end, out of the cluster's records; returns their names.
+
+        Nobody waits for their node then: what it still runs there may go on. One list request and one for each pod.
+        """
+        ending = [
+            pod["metadata"]
+            for pod in self._list(POD, namespace, names.instance_selector(self.installation, instance_id))
+            if pod["metadata"].get("deletionTimestamp")
+        ]
+        return [metadata["name"] for metadata in ending if self._delete(POD, metadata, grace_seconds=0)]
+
     def list_owned(self, kind: str) -> Iterator[Json]:
         """Every object of this installation, of one kind, in all namespaces. One request for each 500 objects.
 
@@ -191,17 +200,27 @@ class Gateway:
         for items, _ in self._pages(kind, None, self._selector):
             yield from items
 
-    def list_for_watch(self, kind: str) -> tuple[list[Json], str]:
-        """All objects of this installation and the version to watch from. One request for each 500 objects."""
+    def list_for_watch(self, kind: str, *, selector: str | None = None) -> tuple[list[Json], str]:
+        """All objects of this installation, or of `selector`, and the version to watch from. One request for each 500
+        objects.
+        """
         found: dict[str, Json] = {}
         version = ""
-        for items, version in self._pages(kind, None, self._selector):  # noqa: B007
+        for items, version in self._pages(kind, None, selector or self._selector):  # noqa: B007
             found.update((item["metadata"]["uid"], item) for item in items)
         return list(found.values()), version
 
-    def watch(self, kind: str, resource_version: str, timeout: float, *, silence: float | None = None) -> WatchStream:
-        """What happens to the objects of this installation after `resource_version`, as (type, object); bookmarks
-        included.
+    def watch(
+        self,
+        kind: str,
+        resource_version: str,
+        timeout: float,
+        *,
+        silence: float | None = None,
+        selector: str | None = None,
+    ) -> WatchStream:
+        """What happens to the objects of this installation, or of `selector`, after `resource_version`, as (type, object);
+        bookmarks included.
 
         Ends after `timeout` seconds, by the server. Raises Expired when the version is too old, and Unreachable when
         the connection breaks or says nothing for `silence` seconds (None: five more than `timeout`). One request.
@@ -209,7 +228,7 @@ class Gateway:
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
-            "labelSelector": self._selector,
+            "labelSelector": selector or self._selector,
             "resourceVersion": resource_version,
             "timeoutSeconds": str(max(1, round(timeout))),
         }
@@ -217,6 +236,12 @@ class Gateway:
             collection_path(kind), query=query, silence=timeout + 5 if silence is None else silence
         )
         return WatchStream(stream, kind)
+
+    def pods_of(self, namespace: str, app: str, *, attempt: int | None = None) -> list[Json]:
+        """The pods of workload `app`, or only of one attempt of it, those that are going included. One request (and one more
+        for each 500).
+        """
+        return self._list(POD, namespace, names.workload_selector(self.installation, app, attempt=attempt))
 
     def pod_logs(
         self,
@@ -228,28 +253,62 @@ class Gateway:
         previous: bool = False,
         timestamps: bool = False,
         limit_bytes: int | None = None,
+        attempt: int | None = None,
     ) -> PodLogs:
         """What the newest pod of workload `app` has written, a running pod first (H.5). Two requests.
 
-        `container` is a name in the template's or in the pod's form; None means the first one. Raises NotFound when
-        there is no pod, no such container or no log any more, and Rejected, with the server's words, when the container
-        has not written anything yet.
+        With `attempt`, pods of other attempts do not count. `container` is a name in the template's or in the pod's form;
+        None means the first one. Raises NotFound when there is no pod, no such container or no log any more, and Rejected,
+        with the server's words, when the container has not written anything yet.
         """
-        wanted = names.workload_selector(self.installation, app)
-        pod = pod_for_logs(self._list(POD, namespace, wanted))
-        if pod is None:
-            raise NotFound(
-                f"There is no pod of {app} in {namespace}: it has not started yet, or it was removed.", status=404
-            )
-        name = log_container(pod, container)
+        pod, name = self.log_place(namespace, app, container=container, attempt=attempt)
         return self.read_log(
             namespace,
-            pod["metadata"]["name"],
+            pod,
             name,
             tail_lines=tail_lines,
             previous=previous,
             timestamps=timestamps,
             limit_bytes=limit_bytes,
+        )
+
+    def log_place(
+        self, namespace: str, app: str, *, container: str | None = None, attempt: int | None = None
+    ) -> tuple[str, str]:
+        """The names of the pod and of the container that `pod_logs` reads. One request. Raises NotFound as it does."""
+        pod = pod_for_logs(self.pods_of(namespace, app, attempt=attempt))
+        if pod is None:
+            raise NotFound(
+                f"There is no pod of {app} in {namespace}: it has not started yet, or it was removed.", status=404
+            )
+        return str(pod["metadata"]["name"]), log_container(pod, container)
+
+    def follow_log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        silence: float,
+        tail_lines: int | None = None,
+        since: str | None = None,
+        longest: int = 64 * 1024,
+    ) -> Stream:
+        """The lines of one container, each behind its time, as they are written, until the container ends. One request.
+
+        `since` is a time in RFC 3339; a cluster may round it down to the second, so that lines come which were read
+        before. Of a line with more than `longest` bytes the rest is left out. Raises Unreachable after `silence` seconds
+        without a line, NotFound and Rejected as `pod_logs`.
+        """
+        query = {
+            "container": container,
+            "follow": "true",
+            "timestamps": "true",
+            **({"tailLines": str(tail_lines)} if tail_lines is not None else {}),
+            **({"sinceTime": since} if since is not None else {}),
+        }
+        return self.client.stream(
+            object_path(POD, namespace, pod, "log"), query=query, silence=silence, longest=longest
         )
 
     def read_log(
@@ -281,8 +340,18 @@ class Gateway:
         """The cluster's warnings about the object `name`, oldest first. One request."""
         query = {"fieldSelector": f"involvedObject.name={name},type=Warning", "limit": str(PAGE)}
         answer = self.client.request("GET", collection_path(EVENT, namespace), query=query)
-        found = [_warning(item) for item in answer.get("items") or ()]
+        found = [warning_event(item) for item in answer.get("items") or ()]
         return tuple(sorted(found, key=lambda event: event.last_seen or ""))
+
+    def warnings_about(self, namespace: str, kind: str) -> dict[str, tuple[WarningEvent, ...]]:
+        """The cluster's warnings about all objects of one kind in the namespace, by name, oldest first. One request for each
+        500 warnings.
+        """
+        found: dict[str, list[WarningEvent]] = {}
+        for items, _ in self._pages(EVENT, namespace, "", fields=f"involvedObject.kind={kind},type=Warning"):
+            for event in map(warning_event, items):
+                found.setdefault(event.name, []).append(event)
+        return {name: tuple(sorted(events, key=lambda event: event.last_seen or "")) for name, events in found.items()}
 
     def _read(self, kind: str, namespace: str, name: str) -> Json | None:
         try:
@@ -296,9 +365,12 @@ class Gateway:
             found.update((item["metadata"]["uid"], item) for item in items)
         return list(found.values())
 
-    def _pages(self, kind: str, namespace: str | None, selector: str) -> Iterator[tuple[list[Json], str]]:
+    def _pages(
+        self, kind: str, namespace: str | None, selector: str, *, fields: str = ""
+    ) -> Iterator[tuple[list[Json], str]]:
         """Pages of one listing with their resource version; a continue token that expired starts the listing over."""
-        query = {**({"labelSelector": selector} if selector else {}), "limit": str(PAGE)}
+        query = {"limit": str(PAGE)}
+        query |= {name: text for name, text in (("labelSelector", selector), ("fieldSelector", fields)) if text}
         token, restarts = "", 0
         while True:
             try:
@@ -329,56 +401,9 @@ class Gateway:
         if not item["metadata"].get("deletionTimestamp"):
             self._delete(kind, item["metadata"])
 
-    def _delete(self, kind: str, metadata: Mapping[str, Any]) -> bool:
+    def _delete(self, kind: str, metadata: Mapping[str, Any], *, grace_seconds: int | None = None) -> bool:
         try:
-            self._ensurer.delete(kind, metadata)
+            self._ensurer.delete(kind, metadata, grace_seconds=grace_seconds)
         except (NotFound, StaleVersion):
             return False  # gone, or another object has the name now
         return True
-
-
-class WatchStream(Iterator[tuple[str, Json]]):
-    """One watch: (type, object) as they come, types as the API names them. Use as a context manager."""
-
-    def __init__(self, stream: Stream, kind: str) -> None:
-        self._stream = stream
-        self._lines = iter(stream)
-        self._kind = kind
-
-    def __enter__(self) -> WatchStream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __next__(self) -> tuple[str, Json]:
-        line = next(self._lines)
-        try:
-            event = json.loads(line)
-            happened, obj = str(event["type"]), event["object"]
-        except (ValueError, KeyError, TypeError) as err:
-            raise ServerTrouble(f"The watch of {self._kind} sent what is no event: {line[:200]!r}") from err
-        if happened == "ERROR":
-            raise error_from_answer(int(obj.get("code") or 500), obj, verb="watch", resource=self._kind)
-        return happened, obj
-
-    def interrupt(self) -> None:
-        """Ends the watch from another thread: the reader gets an Unreachable or the end."""
-        self._stream.interrupt()
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _warning(item: Mapping[str, Any]) -> WarningEvent:
-    involved = item.get("involvedObject") or {}
-    return WarningEvent(
-        kind=str(involved.get("kind", "")),
-        name=str(involved.get("name", "")),
-        reason=str(item.get("reason") or ""),
-        message=str(item.get("message") or ""),
-        count=int(item.get("count") or 1),
-        last_seen=item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp"),
-    )

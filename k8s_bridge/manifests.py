@@ -54,9 +54,16 @@ def job_manifest(spec: WorkloadSpec, owner: Owner) -> Json:
             "completions": 1,
             "backoffLimit": spec.backoff_limit,
             **({} if ttl is None else {"ttlSecondsAfterFinished": ttl}),
+            "podFailurePolicy": _NO_FAULT_OF_THE_POD,
             "template": {"metadata": {"labels": labels}, "spec": {**_pod(spec), "restartPolicy": "Never"}},
         },
     }
+
+
+# An eviction, a drain or a preemption uses up none of the user's retries: the pod is run again.
+_NO_FAULT_OF_THE_POD: Json = {
+    "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+}
 
 
 def service_manifest(spec: WorkloadSpec, owner: Owner) -> Json:

@@ -7,12 +7,14 @@ Guarantees
   back.
 * Container and port names that are valid already are kept; others become valid ones; names of one list never collide.
 * Objects are found again by label, never by a prefix of their name.
+* All objects of one instance are in one shard, the same one in every process and release.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from k8s_bridge.specs import Owner
@@ -26,8 +28,10 @@ NODE_ID = "secflow.io/node-id"
 PROJECT_ID = "secflow.io/project-id"
 RUN = "secflow.io/run"
 ATTEMPT = "secflow.io/attempt"
+SHARD = "secflow.io/shard"  # says who follows the object, not whose it is
 SPEC_HASH = "secflow.io/spec-hash"  # an annotation
 
+SHARDS = 16
 LABEL_LIMIT = 63
 PORT_NAME_LIMIT = 15
 PROJECT_ID_LIMIT = 55  # so that "secflow-" and the id fit into one DNS label
@@ -82,11 +86,17 @@ def labels(owner: Owner) -> dict[str, str]:
         NODE_ID: owner.node_id,
         RUN: str(owner.run),
         ATTEMPT: str(owner.attempt),
+        SHARD: str(shard_of(owner.instance_id)),
     }
     for key, value in made.items():
         if not is_label_value(value):
             raise ValueError(f"{value!r} cannot be the label {key}: use at most 63 letters, digits, '-', '_' and '.'.")
     return made
+
+
+def shard_of(instance_id: str) -> int:
+    """The shard of an instance's objects, from 0 to SHARDS - 1. It never changes for an id."""
+    return zlib.crc32(instance_id.encode()) % SHARDS
 
 
 def owner_of(obj: Mapping[str, Any]) -> Owner | None:
@@ -107,14 +117,28 @@ def installation_selector(installation: str) -> str:
     return selector({MANAGED_BY: MANAGER, INSTALLATION: installation})
 
 
+def shard_selector(installation: str, shards: Collection[int]) -> str:
+    """Finds what is in these shards of this installation. An object with no shard, or with one that this release does not
+    know, is in shard 0: an older or newer release made it.
+    """
+    found = installation_selector(installation)
+    others = [str(shard) for shard in range(SHARDS) if shard not in shards]
+    if not others:
+        return found
+    if 0 in shards:
+        return f"{found},{SHARD} notin ({','.join(others)})"  # which also finds objects without the label
+    return f"{found},{SHARD} in ({','.join(str(shard) for shard in sorted(shards))})"
+
+
 def instance_selector(installation: str, instance_id: str) -> str:
     """Finds everything of one workflow instance."""
     return selector({MANAGED_BY: MANAGER, INSTALLATION: installation, INSTANCE_ID: instance_id})
 
 
-def workload_selector(installation: str, name: str) -> str:
-    """Finds the pods of the Deployment or Job `name`."""
-    return selector({APP: name, MANAGED_BY: MANAGER, INSTALLATION: installation})
+def workload_selector(installation: str, name: str, *, attempt: int | None = None) -> str:
+    """Finds the pods of the Deployment or Job `name`, or only those of one attempt."""
+    of_attempt = {} if attempt is None else {ATTEMPT: str(attempt)}
+    return selector({APP: name, MANAGED_BY: MANAGER, INSTALLATION: installation, **of_attempt})
 
 
 def selector(wanted: Mapping[str, str]) -> str:

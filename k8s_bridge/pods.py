@@ -14,6 +14,13 @@ def pod_for_logs(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return max(pods, key=_newness, default=None)
 
 
+def newest_first(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The pods in the order in which they were made, the last one first."""
+    return sorted(
+        pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]), reverse=True
+    )
+
+
 def _newness(pod: Mapping[str, Any]) -> tuple[bool, bool, str, str]:
     metadata = pod["metadata"]
     stays = not metadata.get("deletionTimestamp")

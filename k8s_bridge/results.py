@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from k8s_bridge.specs import Owner
 
@@ -62,6 +64,19 @@ class WarningEvent:
     message: str
     count: int
     last_seen: str | None
+
+
+def warning_event(item: Mapping[str, Any]) -> WarningEvent:
+    """An Event object of the cluster, old form or new."""
+    involved = item.get("involvedObject") or {}
+    return WarningEvent(
+        kind=str(involved.get("kind", "")),
+        name=str(involved.get("name", "")),
+        reason=str(item.get("reason") or ""),
+        message=str(item.get("message") or ""),
+        count=int(item.get("count") or (item.get("series") or {}).get("count") or 1),
+        last_seen=item.get("lastTimestamp") or item.get("eventTime") or item["metadata"].get("creationTimestamp"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

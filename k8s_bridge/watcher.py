@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from k8s_bridge.errors import ClusterError, Expired
-from k8s_bridge.gateway import WatchStream
+from k8s_bridge.errors import ClusterError, Expired, Unreachable
 from k8s_bridge.kinds import POD
 from k8s_bridge.specs import DEPLOYMENT, JOB
+from k8s_bridge.streams import WatchStream
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 FIRST_DELAY, LAST_DELAY = 0.5, 30.0  # seconds before listing again after trouble
+AWAY_DELAY = 5.0  # the longest of them while the cluster cannot be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,13 @@ class Source(Protocol):
 
 
 class Watcher:
-    """Delivers a snapshot and then every change after it, for each kind, in order, until stopped.
+    """Delivers a snapshot and then every change after it, for each kind, in order, until stopped. A source of None shows
+    nothing.
 
     * Nothing between a snapshot and the changes after it is lost. A change may come twice.
+    * After `use` there is a new snapshot, of the other source, at once.
     * Any error, also one that the sink raises, leads to a new snapshot after a pause that doubles up to 30 s, with
-      jitter.
+      jitter; up to 5 s while no answer comes, because then nobody is spared by longer ones.
     * A connection on which no byte comes for `silence` seconds counts as broken. Healthy servers send bookmarks about
       once a minute, so it should be well above that.
 
@@ -66,7 +69,7 @@ class Watcher:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         sink: Callable[[Snapshot | Change], None],
         *,
         kinds: Iterable[str] = (DEPLOYMENT, JOB, POD),
@@ -99,6 +102,11 @@ class Watcher:
         """Starts the threads. A watcher is started once."""
         for line in self._lines.values():
             line.thread.start()
+
+    def use(self, source: Source | None) -> None:
+        """Follows another source from now on. What the old one still delivers meanwhile comes before the new snapshots."""
+        for line in self._lines.values():
+            line.use(source)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Ends all watches and waits for the threads, at most `timeout` seconds in all. Raises TimeoutError when one
@@ -141,7 +149,7 @@ class _KindWatcher:
     def __init__(
         self,
         kind: str,
-        source: Source,
+        source: Source | None,
         sink: Callable[[Snapshot | Change], None],
         on_synced: Callable[[str], None],
         stop: threading.Event,
@@ -169,41 +177,55 @@ class _KindWatcher:
         self._trouble = 0  # in a row, without any progress in between
         self._stream: WatchStream | None = None
         self._lock = threading.Lock()
+        self._news = threading.Event()  # a stop or another source: no pause may outlast it
 
     def interrupt(self) -> None:
         with self._lock:
+            self._news.set()
             if self._stream is not None:
                 self._stream.interrupt()
 
+    def use(self, source: Source | None) -> None:
+        with self._lock:
+            self._source = source
+        self.interrupt()
+
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._news.clear()
+            source = self._source
+            if source is None:
+                self.fresh_at = None
+                self._wait(None)
+                continue
             try:
-                self._follow()
+                self._follow(source)
             except Exception as err:  # noqa: BLE001
                 # Not only ClusterErrors: a sink that fails has missed something, and a new snapshot cures that too.
                 if self._stop.is_set():
                     return
-                self._pause(err)
+                if self._source is source:
+                    self._pause(err)
 
-    def _follow(self) -> None:
-        """List, then watch from there, watch after watch, until something goes wrong."""
-        items, version = self._source.list_for_watch(self.kind)
+    def _follow(self, source: Source) -> None:
+        """List, then watch from there, watch after watch, until something goes wrong or another source is to be followed."""
+        items, version = source.list_for_watch(self.kind)
         self._proof()
         self._sink(Snapshot(self.kind, tuple(items)))
         self.synced = True
         self._on_synced(self.kind)
-        while not self._stop.is_set():
+        while not self._stop.is_set() and self._source is source:
             began, before = self._clock(), version
-            version = self._watch(version)
+            version = self._watch(source, version)
             # A server or proxy that ends each watch at once must not be asked again in a tight loop.
-            if version == before and self._clock() - began < 1.0:
+            if version == before and self._clock() - began < 1.0 and self._source is source:
                 raise ClusterError(f"The watch of {self.kind} ended at once.", retryable=True)
             self._trouble = 0
 
-    def _watch(self, version: str) -> str:
+    def _watch(self, source: Source, version: str) -> str:
         """One watch; the version to go on from when the server ends it."""
-        with self._source.watch(self.kind, version, self._watch_seconds, silence=self._silence) as stream:
-            self._hold(stream)
+        with source.watch(self.kind, version, self._watch_seconds, silence=self._silence) as stream:
+            self._hold(stream, source)
             try:
                 for happened, obj in stream:
                     self._proof()
@@ -212,14 +234,14 @@ class _KindWatcher:
                     version = obj["metadata"]["resourceVersion"]
                     self._trouble = 0
             finally:
-                self._hold(None)
+                self._hold(None, source)
         return version
 
-    def _hold(self, stream: WatchStream | None) -> None:
+    def _hold(self, stream: WatchStream | None, source: Source) -> None:
         with self._lock:
             self._stream = stream
-            if stream is not None and self._stop.is_set():
-                stream.interrupt()  # stop came while this watch was being opened
+            if stream is not None and (self._stop.is_set() or self._source is not source):
+                stream.interrupt()  # stop or another source came while this watch was being opened
 
     def _proof(self) -> None:
         self.fresh_at = self._clock()
@@ -227,6 +249,8 @@ class _KindWatcher:
     def _pause(self, err: Exception) -> None:
         self.restarts += 1
         first, last = self._delays
+        if isinstance(err, Unreachable):
+            last = min(last, AWAY_DELAY)
         delay = min(last, first * 2**self._trouble)
         self._trouble = min(self._trouble + 1, 30)
         # Half fixed, half random: several processes that lost the same server must not come back together.
@@ -242,4 +266,9 @@ class _KindWatcher:
             exc_info=None if known else err,
             extra={"kind": self.kind, "restarts": self.restarts},
         )
-        self._stop.wait(delay)
+        self._wait(delay)
+
+    def _wait(self, delay: float | None) -> None:
+        # The flag was lowered before stop and source were read, so that neither can come unseen in between.
+        if not self._stop.is_set():
+            self._news.wait(delay)

@@ -10,7 +10,9 @@ from celery import Celery
 
 from secflow.settings import environment
 
-if "celery" in Path(sys.argv[0]).parts[-2:]:
+_is_celery = "celery" in Path(sys.argv[0]).parts[-2:]
+is_worker = _is_celery and "worker" in sys.argv
+if _is_celery:
     environment.demand_parts()  # a worker or beat can do nothing without them
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "secflow.settings")
 # The web process and `manage.py check` run Django's checks; here they would load every view into a process that serves none.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
 
 from secflow.health import HealthView, ReadyView
 from secflow.http.tokens import TokenBlacklistView, TokenPairView, TokenRefreshView, TokenVerifyView
+from workflows.admin.feed import ConsoleEventsView
 
 handler400 = "secflow.http.errors.bad_request"
 handler403 = "secflow.http.errors.permission_denied"
@@ -27,9 +28,16 @@ urlpatterns = [
     path("api/token/verify/", TokenVerifyView.as_view()),
     path("api/token/blacklist/", TokenBlacklistView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path(
+        "api/docs/",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="secflow/swagger.html"),
+        name="docs",
+    ),
     path(
         "api/redoc/", SpectacularRedocView.as_view(url_name="schema", template_name="secflow/redoc.html"), name="redoc"
     ),
+    path("admin/help/", include("secflow.console.help")),
+    path("admin/overview", include("secflow.console.dashboard")),
+    path("admin/events", ConsoleEventsView.as_view(schema=None), name="console-events"),
     path("admin/", admin.site.urls),
 ]

@@ -2,104 +2,125 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.db import transaction
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from django.http import QueryDict
 
+from secflow.console.bodies.writing import WritingBody
+from secflow.console.projects import usable_projects
 from secflow.http.serializers import Input
 from templates_app import services
+from templates_app.admin_parts import template_parts
 from templates_app.api.serializers import (
     AppTemplateChangesInput,
     AppTemplateInput,
     JobTemplateChangesInput,
     JobTemplateInput,
 )
-from templates_app.kinds import TemplateKind
+from templates_app.kinds import APP, JOB, AnyTemplate, TemplateKind
 from templates_app.models import AppTemplate, JobTemplate
 from workflows.domain.actors import Actor
-from workflows.domain.errors import DomainError
 
-_FIRST_CONTAINER = [{"name": "main", "image": ""}]
+_INPUTS: dict[str, tuple[type[Input], type[Input]]] = {
+    APP.word: (AppTemplateInput, AppTemplateChangesInput),
+    JOB.word: (JobTemplateInput, JobTemplateChangesInput),
+}
+ANY_ROW = [{"name": "main"}]
 
 
-class JsonTextField(forms.JSONField):
-    """JSON in a text area, indented, in the order in which it is stored."""
+class TemplateBody(WritingBody):
+    """The inputs of one template, new or existing."""
 
-    def __init__(self, *, rows: int, **kwargs: Any) -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"class": "console-json", "rows": rows, "spellcheck": "false"})
-        super().__init__(**{"widget": widget} | kwargs)
+    def __init__(
+        self,
+        kind: TemplateKind,
+        *,
+        actor: Actor,
+        row: AnyTemplate | None = None,
+        posted: QueryDict | None = None,
+        is_disabled: bool = False,
+    ) -> None:
+        self.kind, self.actor, self.row = kind, actor, row
+        self.new_input, self.change_input = _INPUTS[kind.word]
+        parts, folds = template_parts(kind, usable_projects(actor))
+        stored = {part.name: getattr(row, part.name) for part in parts} if row is not None else None
+        super().__init__(
+            parts,
+            stored=stored,
+            initial={"containers": ANY_ROW},
+            posted=posted,
+            folds=folds,
+            is_disabled=is_disabled,
+        )
 
-    def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, str | forms.fields.InvalidJSONInput):
-            return value
-        return json.dumps(value, indent=2, ensure_ascii=False)
+    def write(self, values: Mapping[str, Any]) -> AnyTemplate:
+        """The row as the service of its kind has written it."""
+        if self.row is None:
+            return services.create_template(self.kind, actor=self.actor, values=values)
+        if not values:
+            return self.row
+        return services.update_template(self.kind, actor=self.actor, template_id=self.row.pk, changes=values)
 
 
 class TemplateForm(forms.ModelForm):
-    """A form whose valid input is already written when `is_valid` says so: the service has the last word, and what it
-    refuses is shown beside the input. Nothing is written when a field is wrong.
+    """What Django's page asks of a form, over a `TemplateBody`.
+
+    A valid form is already written when `is_valid` says so: the service has the last word, and what it refuses is shown
+    beside the input. Nothing is written when an input is wrong, or when somebody else was faster.
     """
 
     kind: ClassVar[TemplateKind]
     actor: ClassVar[Actor]
-    create_body: ClassVar[type[Input]]
-    change_body: ClassVar[type[Input]]
-
-    containers = JsonTextField(
-        rows=24,
-        initial=_FIRST_CONTAINER,
-        help_text="A JSON array of containers with the fields and rules of the API.",
-    )
+    may_write: ClassVar[bool]
+    body: TemplateBody
+    stale: TemplateBody | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "description" in self.fields:
-            self.fields["description"].widget.attrs["rows"] = 3
-        if "service_type" in self.fields:
-            # As Kubernetes writes them.
-            choices = [(word, word) for word in AppTemplate.ServiceType.values]
-            self.fields["service_type"] = forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget)
-
-    def _post_clean(self) -> None:
-        """The rules of the API stand in for those of the model, which know less and word it differently."""
+        row = None if self.instance._state.adding else self.instance
+        posted = self.data if self.is_bound and isinstance(self.data, QueryDict) else None
+        self.body = TemplateBody(self.kind, actor=self.actor, row=row, posted=posted, is_disabled=not self.may_write)
 
     def full_clean(self) -> None:
         super().full_clean()
         if not self.is_bound or self.errors:
             return
-        is_new = self.instance._state.adding
-        names = list(self.fields) if is_new else self.changed_data
-        body = {name: self.cleaned_data[name] for name in names}
-        serializer = (self.create_body if is_new else self.change_body)(data=body)
-        if not serializer.is_valid():
-            self._refuse(serializer.errors)
+        if self.body.only_edits_rows:
+            # Not an error that anybody reads: it keeps Django from saving.
+            self.errors["_rows"] = self.error_class(["a row was added or removed"])
             return
-        try:
-            # A savepoint: what the service did before it refused must not stay in the page's transaction.
-            with transaction.atomic():
-                self._write(is_new, dict(serializer.validated_data))
-        except DomainError as err:
-            self.add_error(None, err.message)
+        with transaction.atomic():
+            if self.body.row is not None:
+                self._lock()
+            written = None if self.stale else self.body.apply()
+        if written is not None:
+            self.instance = written
+        for name, texts in self.body.errors.items():
+            self.errors[name or "__all__"] = self.error_class(texts)
 
-    def _write(self, is_new: bool, values: dict[str, Any]) -> None:
-        if is_new:
-            self.instance = services.create_template(self.kind, actor=self.actor, values=values)
-        elif values:
-            self.instance = services.update_template(
-                self.kind, actor=self.actor, template_id=self.instance.pk, changes=values
-            )
+    def _lock(self) -> None:
+        """Reads the row again, under a lock, so that nobody else's change is lost between looking and writing."""
+        row = self.kind.model.objects.select_for_update().get(pk=self.instance.pk)
+        body = TemplateBody(self.kind, actor=self.actor, row=row, posted=self.body.posted)
+        if body.is_stale:
+            self.stale = body
+            self.errors["__all__"] = self.error_class(["somebody else changed this template after you had opened it"])
+            self.body = TemplateBody(self.kind, actor=self.actor, row=row)
+        else:
+            self.body = body
 
-    def _refuse(self, errors: Any) -> None:
-        for path, sentence in _flat(errors):
-            field, _, place = path.partition(".")
-            if field in self.fields:
-                self.add_error(field, f"{place}: {sentence}" if place else sentence)
-            else:
-                self.add_error(None, f"{path}: {sentence}" if path else sentence)
+    def _post_clean(self) -> None:
+        """The rules of the API stand in for those of the model, which know less and word it differently."""
+
+    def has_changed(self) -> bool:
+        return bool(self.body.changes)
+
+    @property
+    def changed_data(self) -> list[str]:
+        return list(self.body.changes)
 
     def save(self, commit: bool = True) -> Any:
         """The row as the service has written it."""
@@ -111,63 +132,17 @@ class TemplateForm(forms.ModelForm):
     save_m2m = _save_m2m
 
 
-def _flat(errors: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Nested errors as pairs of a dotted path and a sentence."""
-    if isinstance(errors, dict):
-        for key, value in errors.items():
-            place = "" if key == "non_field_errors" else str(key)
-            yield from _flat(value, ".".join(part for part in (path, place) if part))
-    elif isinstance(errors, list | tuple):
-        for value in errors:
-            yield from _flat(value, path)
-    else:
-        yield path, str(errors)
-
-
 class AppTemplateForm(TemplateForm):
     """An app template (contract C.1)."""
 
-    create_body = AppTemplateInput
-    change_body = AppTemplateChangesInput
-
-    service_ports = JsonTextField(
-        rows=8,
-        initial=list,
-        required=False,
-        empty_value=[],
-        help_text="A JSON array of ports: name, port, target_port, protocol.",
-    )
-
     class Meta:
         model = AppTemplate
-        fields = (
-            "name",
-            "description",
-            "scope",
-            "project_id",
-            "containers",
-            "replicas",
-            "create_service",
-            "service_name",
-            "service_type",
-            "service_ports",
-        )
+        fields = ()
 
 
 class JobTemplateForm(TemplateForm):
     """A job template (contract C.2)."""
 
-    create_body = JobTemplateInput
-    change_body = JobTemplateChangesInput
-
     class Meta:
         model = JobTemplate
-        fields = (
-            "name",
-            "description",
-            "scope",
-            "project_id",
-            "containers",
-            "backoff_limit",
-            "ttl_seconds_after_finished",
-        )
+        fields = ()

@@ -10,15 +10,17 @@ from django.db.models import Q, QuerySet
 from secflow.projects.access import is_member, member_projects
 from templates_app.kinds import KINDS, AnyTemplate, TemplateKind
 from templates_app.models import Template
-from workflows.domain.actors import Actor
+from workflows.domain.actors import Actor, Right
 from workflows.domain.errors import Forbidden, NotFound
 
 GLOBAL, PROJECT = Template.Scope.GLOBAL, Template.Scope.PROJECT
 
 
 def visible_to(actor: Actor) -> Q:
-    """Global templates, the actor's own, and those of the actor's projects; everything for an administrator."""
-    if actor.is_admin:
+    """Global templates, the actor's own, and those of the actor's projects; everything for administrators, operators
+    and auditors.
+    """
+    if actor.has_everywhere(Right.READ):
         return Q()
     return Q(scope=GLOBAL) | Q(created_by=actor.id) | Q(project_id__in=member_projects(actor))
 
@@ -95,7 +97,7 @@ def _rows(kind: TemplateKind, ids: list[str], *, lock: bool) -> list[AnyTemplate
 
 
 def _is_visible(template: AnyTemplate, actor: Actor) -> bool:
-    if template.scope == GLOBAL or actor.is_admin or template.created_by == actor.id:
+    if template.scope == GLOBAL or actor.has_everywhere(Right.READ) or template.created_by == actor.id:
         return True
     return is_member(actor, template.project_id)
 

@@ -11,15 +11,21 @@ from django.db import transaction
 from django.db.models.functions import Right
 
 from secflow.projects.access import is_manager, join_or_refuse
+from templates_app.facts import note
 from templates_app.kinds import KINDS, AnyTemplate, TemplateKind
 from templates_app.models import Template
 from templates_app.references import instances_using
+from templates_app.selectors import get_visible_template
 from templates_app.specs import privileged_containers
 from workflows.domain import ids
 from workflows.domain.actors import Actor
 from workflows.domain.errors import Conflict, Forbidden, Invalid, NotFound
 
 GLOBAL, PROJECT = Template.Scope.GLOBAL, Template.Scope.PROJECT
+
+_OWN_TO_EACH = frozenset({"id", "created_by", "created_at", "updated_at"})
+_NAME_LIMIT = 128
+_COPY = " (copy)"
 
 
 def create_template(kind: TemplateKind, *, actor: Actor, values: Mapping[str, Any]) -> AnyTemplate:
@@ -29,7 +35,7 @@ def create_template(kind: TemplateKind, *, actor: Actor, values: Mapping[str, An
     The first to create in an open project becomes its manager.
     """
     refuse_global(actor, values.get("scope"))
-    _refuse_privileged(values)
+    refuse_privileged(values)
     template = kind.model(**values, created_by=actor.id)
     _demand_project(template)
     with transaction.atomic():
@@ -37,6 +43,7 @@ def create_template(kind: TemplateKind, *, actor: Actor, values: Mapping[str, An
             join_or_refuse(actor, str(template.project_id))
         template.pk = _new_id(template.name)
         template.save(force_insert=True)
+        note("created", template=template, node_type=kind.word, actor_id=actor.id)
     return template
 
 
@@ -51,8 +58,9 @@ def update_template(kind: TemplateKind, *, actor: Actor, template_id: str, chang
         check_may_change(actor, template)
         if changes.get("scope", template.scope) != template.scope:
             refuse_global(actor, changes["scope"])
-        _refuse_privileged(changes)
+        refuse_privileged(changes)
         owner_before = (template.scope, template.project_id)
+        changed = [field for field, value in changes.items() if getattr(template, field) != value]
         for field, value in changes.items():
             setattr(template, field, value)
         _demand_project(template)
@@ -60,7 +68,29 @@ def update_template(kind: TemplateKind, *, actor: Actor, template_id: str, chang
             join_or_refuse(actor, str(template.project_id))
         if changes:
             template.save(update_fields=[*changes, "updated_at"])
+        if changed:
+            note("updated", template=template, node_type=kind.word, actor_id=actor.id, fields=changed)
     return template
+
+
+def copy_template(
+    kind: TemplateKind, *, actor: Actor, template_id: str, name: str | None = None, project_id: str | None = None
+) -> AnyTemplate:
+    """A new template with the same content. `name`: else the old one with "(copy)". With a project it belongs to that one, else
+    it has the scope and project of the old one.
+
+    Raises NotFound or Forbidden for the old one, and what `create_template` raises.
+    """
+    old = get_visible_template(kind, actor=actor, template_id=template_id)
+    values = {
+        field.name: getattr(old, field.name)
+        for field in kind.model._meta.concrete_fields
+        if field.name not in _OWN_TO_EACH
+    }
+    values["name"] = name or f"{old.name[: _NAME_LIMIT - len(_COPY)]}{_COPY}"
+    if project_id is not None:
+        values |= {"scope": PROJECT, "project_id": project_id}
+    return create_template(kind, actor=actor, values=values)
 
 
 def delete_template(kind: TemplateKind, *, actor: Actor, template_id: str) -> None:
@@ -76,14 +106,20 @@ def delete_template(kind: TemplateKind, *, actor: Actor, template_id: str) -> No
                 f"{kind.label.lower()} {template_id} is used by {count}; remove its nodes there first",
                 {"instances": users},
             )
+        note("deleted", template=template, node_type=kind.word, actor_id=actor.id)
         template.delete()
+
+
+def may_change(actor: Actor, template: AnyTemplate) -> bool:
+    """Whether the actor made the template, manages its project, or is an administrator (A.3). At most one query."""
+    if actor.is_admin or template.created_by == actor.id:
+        return True
+    return template.scope == PROJECT and is_manager(actor, template.project_id)
 
 
 def check_may_change(actor: Actor, template: AnyTemplate) -> None:
     """Raises Forbidden unless the actor made the template, manages its project, or is an administrator (A.3)."""
-    if actor.is_admin or template.created_by == actor.id:
-        return
-    if template.scope == PROJECT and is_manager(actor, template.project_id):
+    if may_change(actor, template):
         return
     raise Forbidden(
         f"template {template.pk} can be changed only by its creator, a manager of its project or an administrator",
@@ -97,7 +133,8 @@ def refuse_global(actor: Actor, scope: object) -> None:
         raise Forbidden("only administrators may make a template global; use the scope project", {"scope": GLOBAL})
 
 
-def _refuse_privileged(values: Mapping[str, Any]) -> None:
+def refuse_privileged(values: Mapping[str, Any]) -> None:
+    """Raises Forbidden for privileged containers where the installation does not allow them."""
     asking = privileged_containers(values.get("containers") or [])
     if asking and not settings.SECFLOW.allow_privileged:
         raise Forbidden(

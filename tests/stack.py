@@ -64,11 +64,13 @@ class Stack:
         return found
 
     def kill(self, role: str) -> int:
-        """SIGKILLs the role's process and waits until the supervisor has another one; returns the new pid."""
-        (old,) = self.pids(role)
-        os.kill(old, signal.SIGKILL)
-        eventually(lambda: bool(set(self.pids(role)) - {old}), seconds=30, what=f"another {role}")
-        return next(iter(set(self.pids(role)) - {old}))
+        """SIGKILLs every process of the role and waits until the supervisor has as many others; returns a new pid."""
+        old = set(self.pids(role))
+        assert old, f"there is no {role}"
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len(set(self.pids(role)) - old) == len(old), seconds=30, what=f"another {role}")
+        return next(iter(set(self.pids(role)) - old))
 
     def flush(self) -> None:
         """FLUSHALL."""
@@ -122,13 +124,16 @@ def running_stack(
 ) -> Iterator[Stack]:
     """`manage.py up` with its data in `folder`, stopped at the end as Ctrl-C stops it.
 
-    With a kubeconfig it uses that cluster, otherwise the local one.
+    With a kubeconfig it uses that cluster, otherwise the local one. SECFLOW_TEST_COPIES says how many workers and watchers
+    there are when `env` does not.
     """
     port = free_port()
     # What the test process was given for itself; the stack makes its own. Its modules are kept compiled, as users have them.
     dropped = ("DATABASE_URL", "REDIS_URL", "KUBECONFIG", "SECRET_KEY", "HTTPS", "SECFLOW_TEST_KUBECONFIG")
     dropped += ("PYTHONDONTWRITEBYTECODE",)
     environ = {name: value for name, value in os.environ.items() if name not in dropped}
+    copies = environ.pop("SECFLOW_TEST_COPIES", "1")
+    environ |= {"WORKERS": copies, "WATCHERS": copies}
     environ |= {"DATA_DIR": str(folder), "PORT": str(port), "DJANGO_SUPERUSER_PASSWORD": PASSWORD, **(env or {})}
     if kubeconfig:
         environ["KUBECONFIG"] = kubeconfig
@@ -149,7 +154,7 @@ def running_stack(
         )
         assert process.poll() is None, text()
         settings = dict(line.split("=", 1) for line in (folder / "env").read_text().splitlines() if "=" in line)
-        settings = {name: value.strip("'\"") for name, value in settings.items()}
+        settings = environ | {name: value.strip("'\"") for name, value in settings.items()}
         yield Stack(
             folder=folder,
             port=port,

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.db import connection
 
 from k8s_bridge.errors import ClusterError
 from workflows import dispatch
-from workflows.services import cleaning, launching, logs, reconciling
+from workflows.services import cleaning, launching, logs, reconciling, request_keys, turns
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,26 @@ def capture_logs(node_run_ids: list[int]) -> None:
 
 @shared_task(name=dispatch.SWEEP)
 def sweep() -> None:
-    _log_counts("sweep", reconciling.sweep())
+    # However many beats tick, the rhythm is that of one.
+    if turns.take_turn(turns.SWEEP, least=settings.SECFLOW.sweep_seconds / 2):
+        do_sweep()
 
 
 @shared_task(name=dispatch.RECONCILE)
 def reconcile() -> None:
+    if turns.take_turn(turns.RECONCILE, least=settings.SECFLOW.reconcile_seconds / 2):
+        do_reconcile()
+
+
+def do_sweep() -> None:
+    """One sweep, whoever's turn it is."""
+    _log_counts("sweep", reconciling.sweep())
+
+
+def do_reconcile() -> None:
+    """One reconcile, unless another process is at it. The keys of old requests go on the way."""
     _alone(_RECONCILE_LOCK, reconciling.reconcile)
+    request_keys.forget_old_keys()
 
 
 def _alone(lock: int, work: Callable[[], dict[str, int]]) -> None:

@@ -18,7 +18,7 @@ from k8s_bridge.localcluster.environment import (
     service_variables,
     with_addresses,
 )
-from k8s_bridge.localcluster.images import ImageMap, LocalImage
+from k8s_bridge.localcluster.images import ImageMap, LocalImage, name_problem
 from k8s_bridge.localcluster.linked_mounts import MountRefused
 from k8s_bridge.localcluster.podstatus import ContainerRecord
 from k8s_bridge.localcluster.processes import LaunchError, Process
@@ -123,6 +123,12 @@ class ContainerRunner:
 
     async def _refuse_image(self) -> None:
         image, name = self._spec["image"], self.record.name
+        if problem := name_problem(image):
+            self._wait("InvalidImageName", problem)
+            self._worker.warning("InspectFailed", problem, name)
+            self._worker.warning("Failed", "Error: InvalidImageName", name)
+            await self._worker.pause(self._worker.shared.options.restart_backoff)
+            return
         advice = ImageMap.advice(image)
         if self._spec.get("imagePullPolicy") == "Never":
             text = f'Container image "{image}" is not present with pull policy of Never'

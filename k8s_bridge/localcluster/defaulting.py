@@ -154,8 +154,12 @@ def _fill_job(job: Object) -> None:
         backoffLimit=6,
         completionMode="NonIndexed",
         suspend=False,
-        podReplacementPolicy="TerminatingOrFailed",
+        podReplacementPolicy="Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed",
     )
+    policy = spec.get("podFailurePolicy")
+    for rule in _items(policy, "rules") if isinstance(policy, dict) else ():
+        for pattern in _items(rule, "onPodConditions"):
+            _default(pattern, status="True")
     template = _fill_template(spec)
     meta, labels = job["metadata"], _section(template["metadata"], "labels")
     if labels and not meta.get("labels"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,6 +12,10 @@ from typing import Any, Final
 
 import yaml
 
+_PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE: Final = re.compile(
+    rf"(?:[A-Za-z0-9.-]+(?::\d+)?/(?={_PART}))?{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+)
 _REGISTRIES: Final = ("docker.io/", "index.docker.io/", "registry-1.docker.io/")
 _SHELL_IMAGES: Final = {"busybox": "sh", "alpine": "sh", "debian": "bash", "ubuntu": "bash", "bash": "bash"}
 _KEYS: Final = frozenset({"image", "command_prefix", "path", "env", "default_command", "visible"})
@@ -48,6 +53,16 @@ def normalise(image: str) -> str:
     for registry in _REGISTRIES:
         image = image.removeprefix(registry)
     return image.removeprefix("library/")
+
+
+def name_problem(image: str) -> str | None:
+    """Why no registry can have an image of this name; None when one can."""
+    if _REFERENCE.fullmatch(image):
+        return None
+    why = "invalid reference format"
+    if _REFERENCE.fullmatch(image.lower()):
+        why += f": repository name ({repository(normalise(image))}) must be lowercase"
+    return f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {why}'
 
 
 def repository(image: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from k8s_bridge.localcluster import failure_policy
 from k8s_bridge.localcluster.controller import (
     NODE_LOST,
     Controller,
@@ -27,6 +28,7 @@ from k8s_bridge.localcluster.store import Store, clone, timestamp
 
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _BACKOFF_LIMIT: Final = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+_FAILURE_POLICY: Final = "PodFailurePolicy"
 _DEADLINE: Final = ("DeadlineExceeded", "Job was active longer than specified deadline")
 _COMPLETED: Final = ("CompletionsReached", "Reached expected number of succeeded pods")
 
@@ -45,9 +47,11 @@ class _Memory:
     next_pod: datetime | None = None
 
 
-def _remember(status: Object, pods: list[Object]) -> _Memory:
+def _remember(job: Object, pods: list[Object]) -> _Memory:
     """After a restart of the cluster: the oldest pods are the ones in the counts, a later one is yet to be counted."""
     counted: set[str] = set()
+    status = job.get("status") or {}
+    pods = [pod for pod in pods if failure_policy.judge(job, pod)[0] != failure_policy.IGNORE]
     for phase, count in (("Succeeded", status.get("succeeded") or 0), ("Failed", status.get("failed") or 0)):
         ended = sorted(
             (pod for pod in pods if phase_of(pod) == phase), key=lambda pod: str(pod["metadata"]["creationTimestamp"])
@@ -88,7 +92,7 @@ class JobController(Controller):
     def _memory_of(self, job: Object) -> _Memory:
         uid = job["metadata"]["uid"]
         if uid not in self._memory:
-            self._memory[uid] = _remember(job.get("status") or {}, self._pods(job))
+            self._memory[uid] = _remember(job, self._pods(job))
         return self._memory[uid]
 
     def _pods(self, job: Object) -> list[Object]:
@@ -171,12 +175,15 @@ class _Sync:
         self._watch_deadline()
 
     def _count(self, pods: list[Object]) -> None:
-        """A pod counts once, when it has ended; one that is deleted while it runs counts as failed."""
+        """A pod counts once, when it has ended. One that is deleted while it runs counts as failed: at once, or with
+        podReplacementPolicy Failed when it has ended.
+        """
         memory, status = self._memory, self._status
         for pod in sorted(pods, key=lambda item: str(item["metadata"]["creationTimestamp"])):
             uid = pod["metadata"]["uid"]
             phase = phase_of(pod)
-            if uid in memory.counted or not (is_finished(pod) or is_deleting(pod) or self._is_gone(pod)):
+            is_leaving = is_deleting(pod) and not self._waits_for_the_end
+            if uid in memory.counted or not (is_finished(pod) or is_leaving or self._is_gone(pod)):
                 continue
             if not self._is_ours(pod):
                 continue
@@ -184,6 +191,11 @@ class _Sync:
             if phase == "Succeeded":
                 status["succeeded"] = status.get("succeeded", 0) + 1
                 continue
+            action, message = failure_policy.judge(self._job, pod)
+            if action == failure_policy.IGNORE:
+                continue
+            if action == failure_policy.FAIL_JOB:
+                self._set_condition("FailureTarget", True, _FAILURE_POLICY, message)
             status["failed"] = status.get("failed", 0) + 1
             memory.failures_in_a_row += 1
             lost = (pod.get("status") or {}).get("reason") == NODE_LOST
@@ -199,11 +211,15 @@ class _Sync:
         # A suspended Job deletes its own pods: that is no failure.
         return not (self._job["spec"].get("suspend") and is_deleting(pod) and phase_of(pod) != "Succeeded")
 
+    @property
+    def _waits_for_the_end(self) -> bool:
+        return bool(self._job["spec"].get("podReplacementPolicy") == "Failed")
+
     def _is_terminating(self, pods: list[Object]) -> bool:
         """With podReplacementPolicy Failed a deleted pod must have ended before another is made."""
-        if self._job["spec"].get("podReplacementPolicy") != "Failed":
-            return False
-        return any(is_deleting(pod) and not is_finished(pod) and not self._is_gone(pod) for pod in pods)
+        return self._waits_for_the_end and any(
+            is_deleting(pod) and not is_finished(pod) and not self._is_gone(pod) for pod in pods
+        )
 
     # The verdict
 
@@ -211,6 +227,9 @@ class _Sync:
         """(condition, reason, message) when the Job is over."""
         if self._status.get("succeeded"):
             return ("Complete", *_COMPLETED)
+        for found in self._status.get("conditions") or ():
+            if (found["type"], found["status"], found["reason"]) == ("FailureTarget", "True", _FAILURE_POLICY):
+                return ("Failed", _FAILURE_POLICY, found["message"])
         limit = int(self._job["spec"].get("backoffLimit", 6))
         if self._status.get("failed", 0) > limit or self._restarted_too_often(active, limit):
             return ("Failed", *_BACKOFF_LIMIT)

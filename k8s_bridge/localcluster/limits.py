@@ -10,7 +10,7 @@ from k8s_bridge.localcluster.field_errors import FieldErrors
 Object = dict[str, Any]
 
 _ABSENT: Final = "is not part of the local cluster; use a real cluster for it"
-_JOB_FIELDS: Final = ("backoffLimitPerIndex", "maxFailedIndexes", "podFailurePolicy", "successPolicy")
+_JOB_FIELDS: Final = ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy")
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 # Fields of a pod's spec and of a container that are stored but not acted on.
 _POD_IGNORED: Final = ("affinity", "dnsConfig", "nodeSelector", "runtimeClassName", "topologySpreadConstraints")

@@ -154,7 +154,11 @@ def lost(pod: Object, reason: str, message: str, now: str) -> Object:
     status["conditions"] = [
         {**item, "status": "False", "reason": "PodFailed", "lastTransitionTime": now} if item["type"] in gone else item
         for item in status.get("conditions") or ()
+        if item["type"] != "DisruptionTarget"
     ]
+    # No failure of the pod's own: a Job's podFailurePolicy may leave it out of the count.
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}
+    status["conditions"].append({**target, "lastProbeTime": None, "lastTransitionTime": now})
     return status
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from k8s_bridge.localcluster import failure_policy, limits, quantities
 from k8s_bridge.localcluster import field_errors as rules
-from k8s_bridge.localcluster import limits, quantities
 from k8s_bridge.localcluster.field_errors import FieldErrors
 from k8s_bridge.localcluster.podspec_validation import PROTOCOLS, check_pod_spec, check_quantity
 from k8s_bridge.localcluster.resources import BY_KIND
@@ -121,6 +121,7 @@ def _check_job(errors: FieldErrors, job: Object) -> None:
     if spec["completionMode"] not in ("Indexed", "NonIndexed"):
         errors.unsupported("spec.completionMode", spec["completionMode"], ("Indexed", "NonIndexed"))
     _check_template(errors, spec["template"], "spec.template")
+    failure_policy.check(errors, spec)
     restart = spec["template"]["spec"]["restartPolicy"]
     if restart == "Always":
         errors.required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')

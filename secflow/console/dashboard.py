@@ -1,142 +1,163 @@
-"""What the first page shows: how runs go, what failed lately, what is still to be removed, and who is alive.
+"""The first page: how runs go, what failed lately and why, what waits longest, and whether SecFlow itself is well.
 
-It asks the database and the broker, never the cluster.
+Everybody sees the numbers of what they may read; the state of the installation is for those who may read everything. It asks
+the database and the broker, never the cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotInTime
-from datetime import datetime, timedelta
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
-import redis
-from django.conf import settings
-from django.db.models import Count
-from django.http import HttpRequest
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
 
-from secflow.console.display import Table, badge, link, list_url, moment, shortened
+from secflow.console.chart import columns_svg
+from secflow.console.display import Table, badge, link, list_url, moment, shortened, stacked
+from secflow.console.figures import (
+    Failure,
+    Period,
+    Waiting,
+    ended_by_hour,
+    failures,
+    instances_by_status,
+    longest_waiting,
+    open_runs,
+)
 from secflow.console.navigation import may_view
-from secflow.runtime.heartbeat import ROLES, Beat, read
+from secflow.console.roles import actor_of
+from secflow.console.vitals import Broker, Fact, age_words, ask_broker, due_rows, freshness, passes
+from workflows.domain.actors import Right
 from workflows.domain.statuses import InstanceStatus, RunPurpose, RunStatus
-from workflows.models import Cleanup, Run, WorkflowInstance
 
-PERIOD = timedelta(hours=24)
-PATIENCE_SECONDS = 2.0  # a broker that does not answer must not hold the page
-_ROWS = 10
-WORKFLOWS = "workflows"
-
-_pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-heartbeats")
+WORKFLOWS: Final = "workflows"
+_FAILURES = 5
+_WAITING = 8
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Adds `cards` and `tables` of what this user may view. At most five queries."""
+    """Adds what this user may see. The number of queries does not depend on how much there is."""
+    return context | overview(request)
+
+
+def overview(request: HttpRequest) -> dict[str, Any]:
+    """The page's numbers, tables and lines."""
     now = timezone.now()
-    cards: list[tuple[str, list[dict[str, Any]]]] = []
-    tables: list[Table] = []
+    shown: dict[str, Any] = {"refresh_url": reverse("console-overview"), "now": moment(now)}
     if may_view(request, WORKFLOWS, "workflowinstance"):
-        cards.append(("Instances now", _instance_cards()))
+        numbers = instances_by_status(request)
+        shown["instances"] = _instance_tiles(numbers)
+        shown["start"] = {} if numbers else _first_steps(request)
     if may_view(request, WORKFLOWS, "run"):
-        cards.append(("Runs of the last 24 hours", _run_cards(now)))
-        tables.append(_failures(now))
-    if may_view(request, WORKFLOWS, "cleanup"):
-        tables.append(_cleanups())
-    problem, processes = _processes()
-    return context | {"cards": cards, "tables": [*tables, processes], "broker_problem": problem}
+        period = Period.last_day(now)
+        hours = ended_by_hour(request, period)
+        shown["runs"] = _run_tiles(open_runs(request), sum(hours, Counter()), period)
+        shown["chart"] = columns_svg(hours, since=period.since)
+        shown["failures"] = [_failure(failure) for failure in failures(request, period, _FAILURES)]
+        shown["failures_url"] = list_url(
+            WORKFLOWS, "run", status__in=RunStatus.FAILED.value, **period.filters("finished_at")
+        )
+        shown["waiting"] = _waiting_table(longest_waiting(request, _WAITING), now)
+    return shown | _vitals(request, now)
 
 
-def _card(title: str, number: int, url: str) -> dict[str, Any]:
-    return {"label": badge(title), "number": number, "url": url}
+def _tile(word: str, number: int, url: str) -> dict[str, Any]:
+    return {"word": word, "label": badge(word), "number": number, "url": url}
 
 
-def _instance_cards() -> list[dict[str, Any]]:
-    counted = WorkflowInstance.objects.order_by().values_list("status").annotate(count=Count("pk"))
-    numbers: dict[str, int] = dict(counted)
+def _instance_tiles(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
     return [
-        _card(word, numbers.get(word, 0), list_url(WORKFLOWS, "workflowinstance", status__exact=word))
+        _tile(word, numbers.get(word, 0), list_url(WORKFLOWS, "workflowinstance", status__exact=word))
         for word in InstanceStatus
     ]
 
 
-def _run_cards(now: datetime) -> list[dict[str, Any]]:
-    since = now - PERIOD
-    runs = Run.objects.filter(purpose=RunPurpose.RUN)
-    ended = runs.filter(finished_at__gte=since).order_by().values_list("status").annotate(count=Count("pk"))
-    numbers: dict[str, int] = dict(ended)
-    numbers[RunStatus.RUNNING] = runs.filter(finished_at__isnull=True).count()
-    return [_card(word, numbers.get(word, 0), list_url(WORKFLOWS, "run", status__exact=word)) for word in RunStatus]
+def _run_tiles(running: int, ended: Mapping[str, int], period: Period) -> list[dict[str, Any]]:
+    is_run = {"purpose__exact": RunPurpose.RUN.value}
+    now = list_url(WORKFLOWS, "run", **is_run, status__in=RunStatus.RUNNING.value, finished_at__isnull=True)
+    return [_tile(RunStatus.RUNNING.value, running, now)] + [
+        _tile(
+            word,
+            ended.get(word, 0),
+            list_url(WORKFLOWS, "run", **is_run, status__in=word, **period.filters("finished_at")),
+        )
+        for word in (RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.STOPPED.value)
+    ]
 
 
-def _failures(now: datetime) -> Table:
-    failed = (
-        Run.objects.filter(status=RunStatus.FAILED, finished_at__gte=now - PERIOD)
-        .select_related("instance")
-        .defer("edges", "instance__edges", "instance__nodes")
-        .order_by("-id")[:_ROWS]
-    )
+def _failure(failure: Failure) -> dict[str, Any]:
+    run, record = failure.run, failure.record
+    return {
+        "when": moment(run.finished_at),
+        "workflow": link(WORKFLOWS, "workflowinstance", run.instance_id, run.instance.name),
+        "node": link(WORKFLOWS, "workflownode", record.node_id, record.node_name) if record else "",
+        "run": link(WORKFLOWS, "run", run.pk, f"{run.purpose}\N{NO-BREAK SPACE}#{run.number}"),
+        "project": run.instance.project_id,
+        "summary": shortened(failure.summary, 240),
+        "resolution": shortened(failure.resolution, 320) if failure.resolution else "",
+    }
+
+
+def _waiting_table(rows: list[Waiting], now: datetime) -> Table | None:
+    if not rows:
+        return None
     return Table(
-        "Failures of the last 24 hours",
-        ("When", "Workflow", "Run", "Message"),
+        "Waiting longest",
+        ("What", "Workflow", "For", "Why"),
         [
             (
-                moment(run.finished_at),
-                link(WORKFLOWS, "workflowinstance", run.instance_id, run.instance.name),
-                link(WORKFLOWS, "run", run.pk, f"{run.purpose}\N{NO-BREAK SPACE}#{run.number}"),
-                shortened(run.message, 200),
-            )
-            for run in failed
-        ],
-        more=list_url(WORKFLOWS, "run", status__exact=RunStatus.FAILED.value),
-        more_label="All failed runs",
-    )
-
-
-def _cleanups() -> Table:
-    rows = (
-        Cleanup.objects.select_related("instance")
-        .defer("instance__edges", "instance__nodes")
-        .order_by("requested_at")[:_ROWS]
-    )
-    return Table(
-        "Open clean-ups",
-        ("Asked for", "Workflow", "Then", "Tries", "Last problem"),
-        [
-            (
-                moment(row.requested_at),
-                link(WORKFLOWS, "workflowinstance", row.pk, row.instance.name),
-                badge(row.goal),
-                row.tries,
-                shortened(row.error, 200),
+                stacked(link(WORKFLOWS, row.model, row.pk, row.title), row.kind),
+                stacked(
+                    link(WORKFLOWS, "workflowinstance", row.instance.pk, row.instance.name), row.instance.project_id
+                ),
+                age_words(max(0.0, (now - row.since).total_seconds())),
+                shortened(row.why, 200),
             )
             for row in rows
         ],
-        more=list_url(WORKFLOWS, "cleanup"),
-        more_label="All clean-ups",
     )
 
 
-def _processes() -> tuple[str, Table]:
-    """A sentence when something is wrong, and the processes that gave a sign of life."""
-    try:
-        beats: Sequence[Beat] = _pool.submit(read, settings.SECFLOW.redis_url).result(timeout=PATIENCE_SECONDS)
-    except NotInTime:
-        return (
-            f"The broker did not answer within {PATIENCE_SECONDS:g} seconds; which processes live is not known.",
-            _beats(()),
-        )
-    except (redis.RedisError, OSError) as err:
-        return f"The broker cannot be reached, so which processes live is not known: {type(err).__name__}.", _beats(())
-    missing = [role for role in ROLES if role not in {beat.role for beat in beats}]
-    if missing:
-        return f"No sign of life of: {', '.join(missing)}. Workflows need all of them to make progress.", _beats(beats)
-    return "", _beats(beats)
+def _first_steps(request: HttpRequest) -> dict[str, str]:
+    """Where somebody begins who has nothing yet, by what they may do."""
+    user, steps = request.user, {}
+    if user.has_perm("templates_app.add_jobtemplate"):
+        steps["template"] = reverse("admin:templates_app_jobtemplate_add")
+    if user.has_perm("workflows.add_workflowinstance"):
+        steps["workflow"] = reverse("admin:workflows_workflowinstance_add")
+        steps["import"] = reverse("admin:workflows_workflowinstance_import")
+    return steps
 
 
-def _beats(beats: Sequence[Beat]) -> Table:
-    return Table(
-        "Background processes",
-        ("Role", "Host", "Process", "Last sign of life"),
-        [(beat.role, beat.host, beat.pid, f"{beat.age:.0f} s ago") for beat in beats],
-    )
+def _vitals(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    broker = ask_broker()
+    shown: dict[str, Any] = {"broker_problem": broker.problem}
+    if actor_of(request).has_everywhere(Right.READ):
+        due = due_rows(now)
+        shown["system"] = [*freshness(broker.beats, now), *passes(now), *_processes(broker)]
+        shown["queue"] = due
+        shown["messages"] = broker.messages
+        oldest = max((row.late_seconds for row in due), default=0.0)
+        shown["oldest_due"] = age_words(oldest) if oldest else ""
+        shown["is_late"] = any(row.is_late for row in due)
+    return shown
+
+
+def _processes(broker: Broker) -> list[Fact]:
+    return [
+        Fact(f"{beat.role.capitalize()} {beat.pid}", f"alive {age_words(beat.age)} ago", is_well=True, note=beat.host)
+        for beat in broker.beats
+    ]
+
+
+def overview_view(request: HttpRequest) -> HttpResponse:
+    """The inner part of the first page alone, for the script that keeps the page up to date."""
+    return TemplateResponse(request, "console/overview.html", overview(request))
+
+
+urlpatterns = [path("", admin.site.admin_view(overview_view), name="console-overview")]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 from urllib.parse import urlencode
 
@@ -54,8 +54,11 @@ def badge(word: str | None, *, text: str | None = None, variant: str | None = No
     """A coloured word; statuses have their own colours."""
     if not word:
         return NONE
-    label = (text or word).replace("_", " ")
-    kind = variant or VARIANTS.get(word, "default")
+    return _label((text or word).replace("_", " "), variant or VARIANTS.get(word, "default"))
+
+
+@lru_cache(maxsize=512)
+def _label(label: str, kind: str) -> SafeString:
     # The template ends with a newline, which unfold would show as a line break.
     return SafeString(
         render_to_string("unfold/helpers/label.html", {"text": label, "type": kind}).strip().replace("\n", " ")
@@ -81,8 +84,10 @@ def list_link(app: str, model: str, text: object, **filters: object) -> SafeStri
 
 def text_box(text: str, *, is_whole: bool = False) -> SafeString:
     """A long text with its own line breaks; markup in it is shown, not obeyed."""
-    style = "console-text console-text--whole" if is_whole else "console-text"
-    return format_html('<pre class="{}">{}</pre>', style, text)
+    if is_whole:
+        return format_html('<pre class="console-text console-text--whole">{}</pre>', text)
+    # It scrolls, also for those who have no mouse.
+    return format_html('<pre class="console-text" tabindex="0">{}</pre>', text)
 
 
 def once(cell: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -127,6 +132,16 @@ def stacked(first: object, second: object) -> SafeString:
     return format_html(
         '<div>{}</div><div class="text-font-subtle-light dark:text-font-subtle-dark">{}</div>', first, second
     )
+
+
+def elapsed(start: datetime | None, end: datetime | None, *, now: datetime) -> SafeString | str:
+    """How long something took; while it goes on, `console/live.js` counts further."""
+    words = duration(start, end, now=now)
+    if start is None:
+        return words
+    if end is not None:
+        return format_html('<span class="console-time">{}</span>', words)
+    return format_html('<span class="console-time" data-since="{}">{}</span>', start.isoformat(), words)
 
 
 def duration(start: datetime | None, end: datetime | None, *, now: datetime) -> str:

@@ -49,8 +49,13 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             for name, icon, app, model in entries
             if may_view(request, app, model)
         ]
+        if title == "Workflows" and request.user.has_perm("workflows.add_workflowinstance"):
+            way = reverse("admin:workflows_workflowinstance_import")
+            items.append({"title": "Import a file", "icon": "upload_file", "link": way})
         if items:
             groups.append({"title": title, "separator": True, "items": items})
+    documents = {"title": "Help", "icon": "help", "link": reverse("console-help", args=["operating"])}
+    groups.append({"separator": True, "items": [documents]})
     return groups
 
 
@@ -68,3 +73,18 @@ def favicon(request: HttpRequest) -> str:
 def stylesheet(request: HttpRequest) -> str:
     """The address of our own few rules."""
     return static("console/console.css")
+
+
+def theme(request: HttpRequest) -> str:
+    """The address of the colours."""
+    return static("console/theme.css")
+
+
+def expressions(request: HttpRequest) -> str:
+    """The address of the script by which Alpine needs no eval."""
+    return static("console/expressions.js")
+
+
+def no_colors(request: HttpRequest) -> dict[str, dict[str, str]]:
+    """Nothing for unfold to write into a page: `theme` has the colours."""
+    return {}

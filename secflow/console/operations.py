@@ -22,11 +22,13 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from workflows.domain.actors import Actor
+from secflow.console.bulk import BulkPages, propose, start
+from secflow.console.roles import actor_of
+from workflows.domain.actors import Actor, Right
 from workflows.domain.errors import DomainError, Kind
 
-BATCH = 100  # rows in one list action
-BUDGET_SECONDS = 20.0  # some services wait for the cluster: what does not fit into one request is left for the next
+BATCH = 100  # rows that are done at once, without a page that shows how far it is
+BUDGET_SECONDS = 5.0  # some services wait for the cluster: what does not fit into one request goes on as a bulk
 _CONFIRMED = "confirmed"
 _MESSAGES_LIMIT = 10
 
@@ -36,7 +38,8 @@ class Operation:
     """One verb. `call` is the service; it gets the row and the actor and raises DomainError to refuse.
 
     `done` completes "<name>: ...", `effect` says on the confirmation page what will happen. `is_allowed` only decides
-    what is offered; the service decides what is done. `right` is the model permission that it takes: change or delete.
+    what is offered; the service decides what is done. `right` is the model permission that it takes: operate, force,
+    change or delete.
     """
 
     name: str
@@ -49,12 +52,6 @@ class Operation:
     is_destructive: bool = False
     is_allowed: Callable[[Any], bool] = lambda row: True
     right: str = "change"
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """The signed-in user as the services see one."""
-    user = request.user
-    return Actor(id=str(user.pk), name=user.get_username(), is_admin=bool(getattr(user, "is_superuser", False)))
 
 
 def _button(operation: Operation) -> Any:
@@ -72,15 +69,15 @@ def _button(operation: Operation) -> Any:
     )
 
 
-class OperationsMixin:
+class OperationsMixin(BulkPages):
     """Adds `operations` to an admin class. Put it before the admin base.
 
+    Whatever is more than fits into one request goes on as a bulk (`secflow.console.bulk`).
     The button of operation `x` is called `x_button` and may be arranged by `actions_detail`.
     """
 
     operations: Sequence[Operation] = ()
     actions_detail: Sequence[Any] = ()
-    list_disable_select_all = True
     model: type[Model]
     admin_site: Any
     opts: Any
@@ -90,6 +87,15 @@ class OperationsMixin:
         for operation in cls.operations:
             setattr(cls, f"{operation.name}_button", _button(operation))
 
+    def has_do_operate_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Whether the user may call the services that run rows of this model. Who may change them may run them, too."""
+        can_operate = request.user.has_perm(f"{self.opts.app_label}.operate_{self.opts.model_name}")
+        return bool(can_operate) or self.has_do_change_permission(request, obj)
+
+    def has_do_force_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Whether the user may do what the API does not offer: operators and administrators only."""
+        return self.has_do_operate_permission(request, obj) and actor_of(request).has_everywhere(Right.OPERATE)
+
     def has_do_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Whether the user may call the services that change rows of this model."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
@@ -98,8 +104,12 @@ class OperationsMixin:
         """Whether the user may call the services that remove rows of this model."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.delete_{self.opts.model_name}"))
 
-    def _may(self, request: HttpRequest, operation: Operation) -> bool:
-        return bool(getattr(self, f"has_do_{operation.right}_permission")(request))
+    def _may(self, request: HttpRequest, operation: Operation, row: Any = None) -> bool:
+        """Whether the user has the permission and, if a row is given, the right on this row."""
+        if not getattr(self, f"has_do_{operation.right}_permission")(request):
+            return False
+        right = Right.OPERATE if operation.right in ("operate", "force") else Right.EDIT
+        return row is None or bool(self.has_right(request, right, row))  # type: ignore[attr-defined]
 
     def get_actions(self, request: HttpRequest) -> dict[str, tuple[Any, str, str]]:
         """The operations that this user may ask for; Django's own deletion is not among them."""
@@ -124,7 +134,11 @@ class OperationsMixin:
         row = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
         if row is None:
             return []
-        fitting = {operation.title for operation in self.operations if operation.is_allowed(row)}
+        fitting = {
+            operation.title
+            for operation in self.operations
+            if operation.is_allowed(row) and self._may(request, operation, row)
+        }
         return [button for button in allowed if button.description in fitting]
 
     def operate_on_one(self, request: HttpRequest, object_id: str, operation: Operation) -> HttpResponse:
@@ -134,6 +148,8 @@ class OperationsMixin:
             raise PermissionDenied
         if row is None:
             raise Http404(f"there is no {self.opts.verbose_name} with the id {object_id}")
+        if not self._may(request, operation, row):
+            raise PermissionDenied
         back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)])
         if request.method != "POST":
             return self._confirmation(request, [row], operation, back=back)
@@ -143,17 +159,21 @@ class OperationsMixin:
         return HttpResponseRedirect(back)
 
     def operate_on_many(self, request: HttpRequest, rows: QuerySet[Any], operation: Operation) -> HttpResponse | None:
-        """A list action: a destructive one asks first. At most BATCH rows at once."""
+        """A list action. What removes something, and all rows that match, are asked about first."""
         if not self._may(request, operation):
             raise PermissionDenied
-        chosen = list(rows[: BATCH + 1])
-        if len(chosen) > BATCH:
-            messages.error(request, f"Nothing was done: select at most {BATCH} rows at once.")
-            return None
+        chosen = [] if request.POST.get("select_across") == "1" else list(rows[: BATCH + 1])
+        if not chosen or len(chosen) > BATCH:
+            bulk = propose(request.user, operation.name, rows, query=request.GET.urlencode())
+            return HttpResponseRedirect(self.bulk_url(bulk))
         if operation.is_destructive and request.POST.get(_CONFIRMED) != "yes":
             return self._confirmation(request, chosen, operation, back=request.get_full_path())
-        self._operate(request, chosen, operation)
-        return None
+        left = self._operate(request, chosen, operation)
+        if not left:
+            return None
+        bulk = propose(request.user, operation.name, rows.filter(pk__in=left), query=request.GET.urlencode())
+        start(bulk)
+        return HttpResponseRedirect(self.bulk_url(bulk))
 
     def _confirmation(
         self, request: HttpRequest, rows: Sequence[Any], operation: Operation, *, back: str
@@ -175,24 +195,32 @@ class OperationsMixin:
         """What a confirmation page says of a row beside its name."""
         return ""
 
-    def _operate(self, request: HttpRequest, rows: Sequence[Any], operation: Operation) -> None:
-        actor = actor_of(request)
+    def try_one(self, request: HttpRequest, row: Any, operation: Operation) -> tuple[int, str] | None:
+        """Calls the service for one row. What it refuses comes back as a level of messages and the sentence."""
+        if not self._may(request, operation, row):
+            return messages.ERROR, "you may look at it, but not do this to it"
+        try:
+            operation.call(row, actor_of(request))
+        except DomainError as err:
+            return messages.WARNING if err.kind is Kind.UNAVAILABLE else messages.ERROR, err.message
+        self._note(request, row, operation)
+        return None
+
+    def _operate(self, request: HttpRequest, rows: Sequence[Any], operation: Operation) -> list[Any]:
+        """Does it and says how it went. Returns the keys of those for which there was no time."""
         done: list[Any] = []
         refused: list[tuple[int, str]] = []
+        left: list[Any] = []
         deadline = time.monotonic() + BUDGET_SECONDS
         for position, row in enumerate(rows):
             if position and time.monotonic() > deadline:
-                left = len(rows) - position
-                messages.warning(request, f"Time was up: {left} of {len(rows)} were not touched. Select them again.")
+                left = [item.pk for item in rows[position:]]
                 break
-            try:
-                operation.call(row, actor)
-            except DomainError as err:
-                level = messages.WARNING if err.kind is Kind.UNAVAILABLE else messages.ERROR
-                refused.append((level, f"{row.name}: {err.message}"))
-            else:
+            refusal = self.try_one(request, row, operation)
+            if refusal is None:
                 done.append(row)
-                self._note(request, row, operation)
+            else:
+                refused.append((refusal[0], f"{row.name}: {refusal[1]}"))
         if done:
             names = ", ".join(row.name for row in done[:_MESSAGES_LIMIT])
             more = f" and {len(done) - _MESSAGES_LIMIT} more" if len(done) > _MESSAGES_LIMIT else ""
@@ -201,6 +229,7 @@ class OperationsMixin:
             messages.add_message(request, level, text)
         if len(refused) > _MESSAGES_LIMIT:
             messages.error(request, f"{len(refused) - _MESSAGES_LIMIT} more were refused.")
+        return left
 
     def _note(self, request: HttpRequest, row: Any, operation: Operation) -> None:
         if operation.right == "delete":

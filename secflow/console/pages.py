@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin
+from django.db.models import Max, Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString, mark_safe
+from unfold.admin import ModelAdmin, checkbox
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
 from secflow.console.display import Table
+from secflow.console.roles import access_of, visible
+from secflow.console.saved_filters import SavedFilterPages
+from workflows.domain.actors import Right
+
+_KEY: Final = "key-of-the-row"
+NEWEST: Final = 100_000  # rows of a table without an end that a search for words looks at
 
 
 class ConsoleChangeList(ChangeList):
@@ -21,9 +32,26 @@ class ConsoleChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
+        newest = self.model_admin.search_newest
+        if newest and self._looks_for_words():
+            last = self.model._default_manager.aggregate(last=Max("pk"))["last"] or 0
+            rows = rows.filter(pk__gt=last - newest)
         return rows.defer(*self.model_admin.list_defer)
 
+    def _looks_for_words(self) -> bool:
+        """Whether rows are compared with a part of a text, which no index helps with."""
+        by_filter = any(name.endswith("__icontains") and any(value) for name, value in self.filter_params.items())
+        return by_filter or (bool(self.query) and self.model_admin.id_lookup(self.query) is None)
+
     result_list: Any
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        """The address of this list with other parameters. The headings are asked for once for each row, and answer alike."""
+        kept: dict[str, str] = self.__dict__.setdefault("_query_strings", {})
+        key = repr((new_params, remove))
+        if key not in kept:
+            kept[key] = super().get_query_string(new_params, remove)
+        return kept[key]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -44,10 +72,15 @@ def user_names(ids: set[str]) -> dict[str, str]:
     return {str(pk): name for pk, name in user.objects.filter(pk__in=keys).values_list("pk", user.USERNAME_FIELD)}
 
 
-class ConsoleAdmin(ModelAdmin):
+class ConsoleAdmin(SavedFilterPages, ModelAdmin):
     """A page in the console's style.
 
     `list_defer`: columns that a list does not load. `actor_field`: a column with a user's id, shown as `actor_name`.
+    `project_field` and `creator_field`: the lookups that lead from a row to its project's and creator's ids. By them
+    everybody sees only what the API shows to the same user; without a project only Django's permissions count.
+    `linked_lookups`: lookups over relations that other pages link by.
+    `search_ids`: how an id begins -> the lookup of an indexed column, which alone is asked when somebody searches for one.
+    `search_newest`: parts of texts are looked for in so many of the newest rows; None: in all.
     """
 
     list_per_page = 50
@@ -57,16 +90,74 @@ class ConsoleAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # they count all rows once for every choice
     compressed_fields = True
+    delete_confirmation_template = "console/delete_confirmation.html"
     list_defer: tuple[str, ...] = ()
     actor_field: str | None = None
+    search_ids: Mapping[str, str] = {}
+    search_newest: int | None = None
+    project_field: str | None = None
+    creator_field: str | None = None
+    linked_lookups: tuple[str, ...] = ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Beside what the filters ask for, what other pages link by."""
+        return lookup in self.linked_lookups or super().lookup_allowed(lookup, value, request)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """All rows; foreign keys are joined once for lists and single pages alike."""
-        rows: QuerySet[Any] = super().get_queryset(request)
+        """The rows that the user may read; foreign keys are joined once for lists and single pages alike."""
+        rows = self.visible_rows(request, super().get_queryset(request))
         return rows.select_related(*self.list_select_related) if self.list_select_related else rows
+
+    def visible_rows(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of the rows that the user may read."""
+        return visible(request, rows, self.project_field, self.creator_field) if self.project_field else rows
+
+    def has_right(self, request: HttpRequest, right: Right, obj: Any) -> bool:
+        """Whether the user has the right on this row, by project and creator, as the API says (contract A.3)."""
+        if self.project_field is None:
+            return True
+        return access_of(request).has(
+            right,
+            project_id=_at(obj, self.project_field),
+            created_by=_at(obj, self.creator_field) if self.creator_field else None,
+        )
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and (obj is None or self.has_right(request, Right.READ, obj))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or self.has_right(request, Right.EDIT, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or self.has_right(request, Right.EDIT, obj))
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        # Django goes to the first page with a message; a row of others and one that does not exist are alike.
+        raise Http404(f"there is no {opts.verbose_name} with the id {object_id}")
+
+    def action_checkbox(self, obj: Model) -> SafeString:
+        """The box of a row. It is the same for all but for the key, and its template takes longer than all other cells."""
+        return mark_safe(_checkbox().replace(_KEY, conditional_escape(str(obj.pk))))  # noqa: S308  escaped
+
+    action_checkbox.short_description = ModelAdmin.action_checkbox.short_description  # type: ignore[attr-defined]
+
+    def id_lookup(self, term: str) -> str | None:
+        """The lookup for a search that is an id, or its beginning."""
+        word = term.strip()
+        found = (lookup for beginning, lookup in self.search_ids.items() if word.startswith(beginning))
+        return next(found, None) if " " not in word else None
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Rows with all the words, or those of the id that was searched for."""
+        lookup = self.id_lookup(search_term)
+        if lookup is not None:
+            return queryset.filter(**{lookup: search_term.strip()}), False
+        return super().get_search_results(request, queryset, search_term)
 
     def related_tables(self, request: HttpRequest, obj: Any) -> list[Table]:
         """Tables to show below the fields of one object."""
@@ -79,6 +170,17 @@ class ConsoleAdmin(ModelAdmin):
         if obj is not None:
             context["tables"] = self.related_tables(request, obj)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+@cache
+def _checkbox() -> str:
+    return str(checkbox.render(ACTION_CHECKBOX_NAME, _KEY))
+
+
+def _at(obj: Any, lookup: str) -> Any:
+    for name in lookup.split("__"):
+        obj = getattr(obj, name)
+    return obj
 
 
 class ReadOnlyAdmin(ConsoleAdmin):
@@ -101,3 +203,4 @@ class UncountedAdmin(ReadOnlyAdmin):
     """For tables that grow with every run: pages go forward and back, and nobody counts all rows."""
 
     paginator = InfinitePaginator
+    search_newest: int | None = NEWEST

@@ -9,12 +9,13 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
+from secflow.transactions import is_read_only
 from workflows.domain.errors import DomainError, Kind
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
         case OperationalError() | InterfaceError():
             logger.error("database not usable", exc_info=exc)
             return _outage("the database is not usable at the moment; try again later")
+        case InternalError() if is_read_only(exc):
+            logger.error("database is read-only", exc_info=exc)
+            return _outage("the database takes no changes at the moment; try again later")
         case _:
             logger.error("unexpected error", exc_info=exc)
             return _answer(500, "something went wrong inside the service; the log has the details")

@@ -9,10 +9,10 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser
 from rest_framework.request import Request
 
+from secflow.http.roles import ADMIN_WORD, Role, actor_with
 from workflows.domain.actors import Actor
 from workflows.domain.errors import Unauthenticated
 
-ADMIN_ROLE = "admin"
 ADMIN_PLATFORM_ROLE = "super_admin"
 
 
@@ -54,19 +54,28 @@ class PlatformUser:
 
 
 def roles_of(user: AbstractUser) -> list[str]:
-    """The role words of one of SecFlow's own users: group names of staff, and `admin` for superusers."""
-    names = sorted(user.groups.values_list("name", flat=True)) if user.is_staff and not user.is_superuser else []
-    return [ADMIN_ROLE] if user.is_superuser else names
+    """The role words of one of SecFlow's own users: group names of staff, and `admin` for superusers and the group of
+    administrators.
+    """
+    if user.is_superuser:
+        return [ADMIN_WORD]
+    names = sorted(user.groups.values_list("name", flat=True)) if user.is_staff else []
+    return [ADMIN_WORD, *names] if Role.ADMINISTRATOR in names else names
+
+
+def actor_of_user(user: AbstractUser) -> Actor:
+    """One of SecFlow's own users as an actor: the same one for a token and for a session of the console."""
+    return actor_with(id=str(user.pk), name=user.get_username(), words=roles_of(user))
 
 
 def actor_of(request: Request) -> Actor:
     """The authenticated caller of a request. Raises Unauthenticated when there is none."""
     user = request.user
     if isinstance(user, PlatformUser):
-        is_admin = ADMIN_ROLE in user.role or user.platform_role == ADMIN_PLATFORM_ROLE
-        return Actor(id=user.id, name=user.username, is_admin=is_admin)
+        is_admin = user.platform_role == ADMIN_PLATFORM_ROLE
+        return actor_with(id=user.id, name=user.username, words=user.role, is_admin=is_admin)
     if isinstance(user, AbstractUser):
-        return Actor(id=str(user.pk), name=user.get_username(), is_admin=ADMIN_ROLE in roles_of(user))
+        return actor_of_user(user)
     raise Unauthenticated("authentication is required; send a bearer token")
 
 

@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from secflow.http.errors import WHOLE_BODY, field_error
 from secflow.http.users import actor_of
+from secflow.transactions import retried
 from workflows.domain.actors import Actor
 
 
@@ -19,6 +20,13 @@ class ApiView(APIView):
     request: Request
     # No OPTIONS: preflights are answered by the middleware, and the routes are in the OpenAPI document.
     http_method_names = ("get", "head", "post", "put", "delete")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A handler holds one transaction, whose loss to another one is nothing that a client should hear of.
+        for name in cls.http_method_names:
+            if name in vars(cls):
+                setattr(cls, name, retried(vars(cls)[name]))
 
     @property
     def actor(self) -> Actor:

@@ -27,7 +27,8 @@ def is_manager(actor: Actor, project_id: str | None) -> bool:
 
 
 def join_or_refuse(actor: Actor, project_id: str) -> None:
-    """Lets members and administrators create in a project; whoever first creates in an open one becomes its manager.
+    """Lets members and administrators create in a project; whoever first creates in an open one becomes its manager,
+    if the actor may found projects.
 
     Call it inside the transaction of the create. Raises Forbidden for everybody else.
     """
@@ -37,6 +38,12 @@ def join_or_refuse(actor: Actor, project_id: str) -> None:
         # Two first callers at once would both find the project open: they take turns on a lock named after it.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"project:{project_id}"])
         roles = dict(ProjectMember.objects.filter(project_id=project_id).values_list("user_id", "role"))
+        if not roles and not actor.may_found_projects:
+            raise Forbidden(
+                f"operators and auditors change nothing by these roles; to create in project {project_id}, be made a"
+                " member of it",
+                {"project_id": project_id},
+            )
         if not roles:
             ProjectMember.objects.create(project_id=project_id, user_id=actor.id, role=ProjectMember.Role.MANAGER)
         elif actor.id not in roles:

@@ -8,13 +8,17 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from secflow.console.display import badge, moment
 from secflow.console.filters import TimeFilter
 from secflow.console.pages import ConsoleAdmin
+from secflow.http.roles import Role
 from secflow.projects.models import ProjectMember
+from secflow.projects.roles import give_roles, roles_of_user
 
 
 class ProjectMemberForm(forms.ModelForm):
@@ -25,6 +29,20 @@ class ProjectMemberForm(forms.ModelForm):
         fields = ("project_id", "user_id", "role")
         labels = {"project_id": "Project", "user_id": "User"}
         help_texts = {"user_id": "The user's name, or the id as it stands in tokens."}
+
+    opens_console = forms.BooleanField(
+        label="May use this console",
+        required=False,
+        initial=True,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Gives the user the role project member, with which they may sign in here and see their own projects.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if settings.SECFLOW.auth_mode != "own" or not self.instance._state.adding:
+            # Whoever is known by tokens alone has no account here; what an account may do is changed on its own page.
+            self.fields.pop("opens_console", None)
 
     def clean_project_id(self) -> str:
         return str(self.cleaned_data["project_id"]).strip()
@@ -47,6 +65,7 @@ class ProjectMemberAdmin(ConsoleAdmin):
     """Members by project. A project without any member is open to every authenticated caller."""
 
     form = ProjectMemberForm
+    project_field = "project_id"
     actor_field = "user_id"
     list_display = ("user_cell", "project_id", "role_cell", "created_cell")
     list_display_links = ("user_cell",)
@@ -57,6 +76,17 @@ class ProjectMemberAdmin(ConsoleAdmin):
     )
     search_fields = ("project_id", "user_id__exact")
     search_help_text = "Project or a user's id"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fields = ["project_id", "user_id", "role"]
+        return [*fields, "opens_console"] if obj is None and settings.SECFLOW.auth_mode == "own" else fields
+
+    def save_model(self, request: HttpRequest, obj: ProjectMember, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.cleaned_data.get("opens_console") and request.user.has_perm("auth.change_user"):
+            user = get_user_model().objects.get(pk=obj.user_id)
+            if Role.MEMBER not in roles_of_user(user):
+                give_roles(user, [*roles_of_user(user), Role.MEMBER])
 
     @display(description="User", ordering="user_id", header=True)
     def user_cell(self, row: Any) -> list[str]:

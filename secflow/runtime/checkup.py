@@ -168,13 +168,50 @@ def check_processes(found: SecFlowSettings) -> Iterable[Finding]:
         beats = heartbeat.read(found.redis_url)
     except (redis.RedisError, OSError):
         return  # the line on the broker says it
+    wanted = {"worker": found.workers, "watcher": found.watchers}
     for role in heartbeat.ROLES:
         alive = [beat for beat in beats if beat.role == role]
-        if alive:
-            shown = ", ".join(f"process {beat.pid} on {beat.host}" for beat in alive)
-            yield Finding(role, "ok", f"{shown}, last seen {min(beat.age for beat in alive):.0f} s ago")
+        shown = ", ".join(_alive(beat) for beat in alive)
+        if len(alive) >= wanted.get(role, 1):
+            yield Finding(role, "ok", f"{shown}, last seen {max(beat.age for beat in alive):.0f} s ago")
+        elif alive:
+            yield Finding(
+                role,
+                "warn",
+                f"{len(alive)} of {wanted[role]} give a sign of life: {shown}",
+                f"See the log of the others, or set {role.upper()}S to the number that is to run.",
+            )
         else:
             yield Finding(role, "fail", "no sign of life", f"Start it: {_START[role]} (`manage.py up` starts all).")
+
+
+def check_shards(found: SecFlowSettings) -> Iterable[Finding]:
+    """Every part of the cluster is followed by a watcher that lives."""
+    from django.db import DatabaseError
+
+    from k8s_bridge.names import SHARDS
+    from workflows.services.sharding import followed
+
+    if not found.database_url:
+        return
+    try:
+        there = followed()
+    except DatabaseError:
+        return  # the lines on the database and the migrations say it
+    if missing := sorted(set(range(SHARDS)) - there.keys()):
+        yield Finding(
+            "shards",
+            "fail",
+            f"nobody follows {len(missing)} of {SHARDS}: {', '.join(map(str, missing))}",
+            "Start a watcher, or wait 15 seconds for the others to take over from one that died.",
+        )
+    else:
+        yield Finding("shards", "ok", f"all {SHARDS} are followed, by {', '.join(sorted(set(there.values())))}")
+
+
+def _alive(beat: heartbeat.Beat) -> str:
+    part = f" with {len(beat.details['shards'])} shards" if "shards" in beat.details else ""
+    return f"process {beat.pid} on {beat.host}{part}"
 
 
 _START = {
@@ -240,4 +277,4 @@ LOCAL_CHECKS: tuple[Check, ...] = (
     check_migrations,
     check_broker,
 )
-PROCESS_CHECKS: tuple[Check, ...] = (check_processes, check_web)
+PROCESS_CHECKS: tuple[Check, ...] = (check_processes, check_shards, check_web)

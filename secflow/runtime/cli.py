@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from secflow.runtime import parts
 from secflow.runtime.console import Console, standard_console
 from secflow.runtime.errors import StandError
 from secflow.runtime.layout import open_layout, take_lock, write_private
-from secflow.runtime.parts import STOP_ORDER, Stand
+from secflow.runtime.parts import Stand
 from secflow.runtime.processes import end_leftovers, spawn
 from secflow.runtime.supervisor import Supervisor
 from secflow.settings import environment
@@ -88,7 +90,7 @@ def _serve(stand: Stand, console: Console, options: Options) -> int:
         cwd=BASE_DIR,
         logs=layout.logs,
         pids=layout.pids,
-        stop_order=STOP_ORDER,
+        stop_order=stand.stop_order,
     )
     code = 0
     try:
@@ -127,6 +129,16 @@ def _run_example(stand: Stand, supervisor: Supervisor, options: Options) -> int:
     return code if code >= 0 else 130
 
 
+def _login_command(stand: Stand) -> str:
+    """How a person at this terminal begins with the command line: no password has to be typed on this machine."""
+    folder = Path(sys.executable).parent
+    command = folder / "secflow"
+    if folder.is_relative_to(BASE_DIR):
+        command = command.relative_to(BASE_DIR)
+    elsewhere = "" if stand.layout.root == BASE_DIR / ".secflow" else f"DATA_DIR={shlex.quote(str(stand.layout.root))} "
+    return f"{elsewhere}{command} login --local"
+
+
 def _say_where(stand: Stand, console: Console) -> None:
     settings, layout = stand.settings, stand.layout
     password = "the one you gave" if settings.superuser_password else f"in {layout.admin_password}"
@@ -139,5 +151,6 @@ def _say_where(stand: Stand, console: Console) -> None:
         f"  Cluster     KUBECONFIG={stand.addresses.get('KUBECONFIG') or settings.kubeconfig or '(in the pod)'}"
     )
     console.say(f"  Logs        {layout.logs}")
+    console.say(f"  Commands    {_login_command(stand)}")
     console.say("  Ctrl-C stops everything; the data stays.")
     console.say()

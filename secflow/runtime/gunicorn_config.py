@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging.config
 import os
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,27 @@ keepalive = 5
 control_socket_disable = True
 # The heartbeat file belongs in memory: a slow disk must not get a worker killed.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+_until_exit = ExitStack()
+
+
+def post_worker_init(worker: Any) -> None:
+    """A start is accepted here, so its first nodes are launched here as well: that saves the way through the broker."""
+    from workflows.dispatch import LAUNCH_WORKLOADS, do_here
+    from workflows.feed.reader import reader
+    from workflows.services.launching import launch_claimed
+
+    # Threads that wait for the cluster or the database must get their turn at once, not after the usual 5 ms.
+    sys.setswitchinterval(0.0005)
+    _until_exit.enter_context(do_here(LAUNCH_WORKLOADS, launch_claimed))
+    # Streams of events would keep their threads, and with them the process, until they are killed.
+    reader.is_stopping = lambda: not worker.alive
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """What has begun is finished; what has not is due in the database."""
+    _until_exit.close()
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -78,6 +78,12 @@ def read(redis_url: str) -> tuple[Beat, ...]:
     return tuple(sorted(beats, key=lambda beat: (beat.role, beat.host, beat.pid)))
 
 
+def read_length(redis_url: str, queue: str) -> int:
+    """How many messages wait in a queue; those that a worker holds are not counted. Raises redis.RedisError."""
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", "")
+    return int(_client(redis_url).llen(f"{prefix}{queue}"))
+
+
 def _beat(key: str, raw: bytes | str) -> Beat:
     role, host, pid = key.removeprefix(f"{_PREFIX}:").split(":")
     found = json.loads(raw)

@@ -19,7 +19,7 @@ from secflow.settings.environment import BASE_DIR, ConfigurationError
 from secflow.settings.variables import SecFlowSettings
 
 # Those that talk to others go first, those that are talked to last.
-STOP_ORDER = ("example", "web", "beat", "watcher", "worker", "prepare", "cluster", "valkey", "initdb", "postgres")
+_STOP_ORDER = ("example", "web", "beat", "watcher", "worker", "prepare", "cluster", "valkey", "initdb", "postgres")
 READY_PATH = "/api/workflow/ready"
 
 # Threads share few memory arenas, and output comes line by line.
@@ -41,6 +41,11 @@ class Stand:
     def url(self) -> str:
         """Where the web process answers."""
         return f"http://{_browsable(self.settings.bind)}:{self.settings.port}"
+
+    @property
+    def stop_order(self) -> tuple[str, ...]:
+        """The names of the services, first to last."""
+        return tuple(item.name for role in _STOP_ORDER for item in self.services if _role_of(item.name) == role)
 
     @property
     def env(self) -> dict[str, str]:
@@ -108,17 +113,26 @@ def _own_services(layout: Layout, settings: SecFlowSettings, embedded: tuple[str
             patience=120,
             stop_seconds=8,
         ),
-        _background(
-            layout,
-            "worker",
-            (
-                python, "-m", "celery", "--app=secflow", "worker", "--pool=threads", "--without-gossip",
-                "--without-mingle", f"--concurrency={settings.worker_concurrency}", f"--loglevel={settings.log_level}",
-            ),
-            after=everything,
-            stop_seconds=12,
+        *(
+            _background(
+                layout,
+                name,
+                (
+                    python, "-m", "celery", "--app=secflow", "worker", "--pool=threads", "--without-gossip",
+                    "--without-mingle", f"--concurrency={settings.worker_concurrency}", f"--hostname={name}@%h",
+                    f"--loglevel={settings.log_level}",
+                ),
+                after=everything,
+                stop_seconds=12,
+            )
+            for name in _copies("worker", settings.workers)
         ),
-        _background(layout, "watcher", (python, manage, "watch_cluster", "--skip-checks"), after=everything),
+        *(
+            _background(
+                layout, name, (python, manage, "watch_cluster", f"--name={name}", "--skip-checks"), after=everything
+            )
+            for name in _copies("watcher", settings.watchers)
+        ),
         _background(
             layout,
             "beat",
@@ -129,6 +143,16 @@ def _own_services(layout: Layout, settings: SecFlowSettings, embedded: tuple[str
             after=everything,
         ),
     )  # fmt: skip
+
+
+def _copies(role: str, count: int) -> list[str]:
+    """The names of `count` processes of one role: worker, worker-2, worker-3."""
+    return [role, *(f"{role}-{number}" for number in range(2, count + 1))]
+
+
+def _role_of(name: str) -> str:
+    role, _, number = name.rpartition("-")
+    return role if number.isdigit() else name
 
 
 def _background(

@@ -34,12 +34,14 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "secflow.apps.SecFlowConfig",
     "secflow.projects",
+    "secflow.console",
     "templates_app",
     "workflows",
 ]
 
 MIDDLEWARE = [
     "secflow.http.request_id.RequestIdMiddleware",
+    "secflow.console.csp.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "secflow.http.cors.CorsMiddleware",
@@ -56,6 +58,7 @@ WSGI_APPLICATION = "secflow.wsgi.application"
 APPEND_SLASH = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a form of the console has one field for each small value of a template
 
 TEMPLATES = [
     {
@@ -96,6 +99,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+# Whoever logs in without having asked for a page gets the first one.
+LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = True
@@ -150,7 +155,9 @@ LOGGING: dict[str, Any] = {
 
 # Messages only make things fast; PostgreSQL holds the truth. No result backend, short visibility, nothing prefetched.
 CELERY_BROKER_URL = SECFLOW.redis_url or "redis://offline.invalid:6379/0"
-CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = celery_broker_options(CELERY_BROKER_URL)
+CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = celery_broker_options(
+    CELERY_BROKER_URL, visibility_seconds=SECFLOW.visibility_seconds
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_POOL_LIMIT = 10

@@ -16,27 +16,18 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "BORDER_RADIUS": "6px",
     "DASHBOARD_CALLBACK": "secflow.console.dashboard.dashboard_context",
-    "STYLES": ["secflow.console.navigation.stylesheet"],
+    "STYLES": [
+        "secflow.console.navigation.theme",
+        "secflow.console.navigation.stylesheet",
+        "secflow.console.live.stylesheet",
+    ],
+    "SCRIPTS": ["secflow.console.navigation.expressions", "secflow.console.live.script"],
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,
         "navigation": "secflow.console.navigation.sidebar",
     },
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97.1% .014 237)",
-            "100": "oklch(94% .03 237)",
-            "200": "oklch(89% .06 236)",
-            "300": "oklch(81% .1 235)",
-            "400": "oklch(72% .13 236)",
-            "500": "oklch(63% .14 238)",
-            "600": "oklch(54% .135 241)",
-            "700": "oklch(46.5% .12 242)",
-            "800": "oklch(40% .1 241)",
-            "900": "oklch(34.5% .08 240)",
-            "950": "oklch(26% .06 241)",
-        },
-    },
+    # The colours are in static/console/theme.css: unfold would write them into each page as an inline style.
+    "COLORS": "secflow.console.navigation.no_colors",
 }

@@ -16,6 +16,8 @@ def database_config(url: str, *, pool_max: int) -> dict[str, Any]:
     host = options.pop("host", "") or unquote(parts.hostname or "")
     options.setdefault("application_name", "secflow")
     options.setdefault("connect_timeout", "10")
+    # Statements of the engine are kept planned from their fifth use on.
+    options["prepare_threshold"] = 5
     # max_lifetime renews connections, so that a failover or a changed password is picked up without a restart.
     options["pool"] = {"min_size": 0, "max_size": pool_max, "timeout": 15, "max_idle": 300, "max_lifetime": 3600}
     return {
@@ -26,5 +28,7 @@ def database_config(url: str, *, pool_max: int) -> dict[str, Any]:
         "HOST": host,
         "PORT": str(parts.port or ""),
         "OPTIONS": options,
+        # After a restart of the database the pool holds dead connections, one of which would be an error for each request.
+        "CONN_HEALTH_CHECKS": True,
         "CONN_MAX_AGE": 0,  # the pool keeps connections; Django must give them back
     }

@@ -162,6 +162,11 @@ def _contradictions(found: SecFlowSettings) -> Iterable[str]:
             yield "AUTH_ALGORITHMS names an HS algorithm, but AUTH_JWT_KEY is a public key: name RS, ES, PS or EdDSA."
     if found.auth_mode == "service" and not found.auth_service_url:
         yield "AUTH_SERVICE_URL is not set: AUTH_MODE=service asks it about every token."
+    if found.event_streams is not None and found.event_streams >= found.web_threads:
+        yield (
+            f"EVENT_STREAMS={found.event_streams} would leave no thread for other requests: set it below"
+            f" WEB_THREADS={found.web_threads}."
+        )
     if not found.auth_algorithms:
         yield "AUTH_ALGORITHMS is empty: name at least one, such as RS256."
     if found.secret_key and not found.debug and len(found.secret_key) < 32:

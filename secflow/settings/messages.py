@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-# Longer than any task may take. What was lost with a worker is also found by the reconcile sweep, so it can be short.
-VISIBILITY_SECONDS = 60
 
+def celery_broker_options(redis_url: str, *, visibility_seconds: int) -> tuple[str, dict[str, Any]]:
+    """The broker address in Celery's spelling and the transport options that go with it.
 
-def celery_broker_options(redis_url: str) -> tuple[str, dict[str, Any]]:
-    """The broker address in Celery's spelling and the transport options that go with it."""
+    What was lost with a worker is also found by the sweep, and a message that comes twice changes nothing, so
+    `visibility_seconds` can be short.
+    """
     options: dict[str, Any] = {
-        "visibility_timeout": VISIBILITY_SECONDS,
+        "visibility_timeout": visibility_seconds,
+        # Kombu looks for such messages once in interval x throttle seconds, which is 100 when nobody says otherwise.
+        "unacked_restore_interval": max(1, min(10, visibility_seconds // 3)),
+        "unacked_restore_throttle": 1,
         "health_check_interval": 10,
         "socket_connect_timeout": 5,
         "socket_timeout": 30,

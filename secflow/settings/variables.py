@@ -70,7 +70,13 @@ class SecFlowSettings:
     )
     port: int = variable("PORT", values.whole(1, 65535), "10005", "Port of the web process.")
     web_threads: int = variable(
-        "WEB_THREADS", values.whole(1, 256), "8", "Requests handled at once by one web process."
+        "WEB_THREADS", values.whole(1, 256), "32", "Requests handled at once by one web process."
+    )
+    event_streams: int | None = variable(
+        "EVENT_STREAMS",
+        values.whole(0, 255),
+        None,
+        "Live streams of events that one web process holds open; each takes a thread. Not set: half of WEB_THREADS.",
     )
     allowed_hosts: tuple[str, ...] = variable(
         "ALLOWED_HOSTS",
@@ -113,6 +119,18 @@ class SecFlowSettings:
     sweep_seconds: float = variable(
         "SWEEP_SECONDS", values.seconds(1, 600), "5", "Period of the sweep that finds due rows in the database."
     )
+    visibility_seconds: int = variable(
+        "VISIBILITY_SECONDS",
+        values.whole(5, 3600),
+        "60",
+        "A message that a worker took and did not finish within this time is given to another one as well.",
+    )
+    canary_seconds: float = variable(
+        "CANARY_SECONDS",
+        values.seconds(1, 3600),
+        "60",
+        "A worker to which no message comes for so long, although the broker takes them, ends itself.",
+    )
     app_timeout_seconds: int = variable(
         "APP_TIMEOUT_SECONDS",
         values.whole(1, 604800),
@@ -142,6 +160,10 @@ class SecFlowSettings:
     )
     trigger_rate: Rate | None = variable(  # noqa: RUF009  it makes a field
         "TRIGGER_RATE", values.rate(), "60/minute", "Most calls of one instance's HTTP trigger."
+    )
+    workers: int = variable("WORKERS", values.whole(1, 64), "1", "Celery workers that `manage.py up` runs.")
+    watchers: int = variable(
+        "WATCHERS", values.whole(1, 16), "1", "Watchers that `manage.py up` runs; they share the work."
     )
     worker_concurrency: int = variable("WORKER_CONCURRENCY", values.whole(1, 256), "8", "Threads of one Celery worker.")
     heartbeat_file: Path | None = variable(  # noqa: RUF009

@@ -113,3 +113,12 @@ class JobTemplateChangesInput(JobTemplateInput):
 
     all_optional = True
     refuses_ids = False
+
+
+class CopyTemplateInput(Input):
+    """What a copy has of its own."""
+
+    name = name_field(required=False, allow_null=True, default=None, help_text="Left out: the old name with (copy).")
+    project_id = TextField(
+        required=False, allow_null=True, default=None, max_length=64, help_text="Left out: as the old one."
+    )

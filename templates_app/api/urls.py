@@ -10,10 +10,13 @@ from templates_app.api.views import (
     JobTemplateDetailView,
     JobTemplateListView,
 )
+from templates_app.api.views_copy import AppTemplateCopyView, JobTemplateCopyView
 
 urlpatterns = [
     path("app-templates", AppTemplateListView.as_view()),
     path("app-templates/<str:template_id>", AppTemplateDetailView.as_view()),
+    path("app-templates/<str:template_id>/copy", AppTemplateCopyView.as_view()),
     path("job-templates", JobTemplateListView.as_view()),
     path("job-templates/<str:template_id>", JobTemplateDetailView.as_view()),
+    path("job-templates/<str:template_id>/copy", JobTemplateCopyView.as_view()),
 ]

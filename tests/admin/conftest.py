@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +11,17 @@ from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.test import Client
 
-from tests.factories import InstanceFactory, NodeFactory, UserFactory
+from k8s_bridge.evidence import LastLines, build_evidence
+from k8s_bridge.results import WarningEvent
+from secflow.http.roles import Role
+from secflow.projects.roles import give_roles
+from tests.factories import InstanceFactory, NodeFactory, ProjectMemberFactory, UserFactory
+from tests.following import no_streams_left
 from workflows.domain.statuses import CleanupGoal
 from workflows.models import Cleanup, Event, NodeLog, NodeRun, Run, WorkflowInstance
 
+__all__ = ["no_streams_left"]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MODELS = ("workflowinstance", "workflownode", "run", "noderun", "nodelog", "event", "cleanup")
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +56,41 @@ def staff(username: str, *rights: str) -> Any:
 
 @pytest.fixture
 def viewer(db: None) -> Client:
-    """A staff user's browser, who may view everything of the engine and of templates, and change nothing."""
-    rights = [f"view_{model}" for model in (*MODELS, "apptemplate", "jobtemplate", "projectmember")]
-    return signed_in(staff("viewer", *rights))
+    """An auditor's browser: sees everything and changes nothing."""
+    return signed_in(with_roles("viewer", Role.AUDITOR))
+
+
+def with_roles(username: str, *roles: Role, projects: Iterable[str] = ()) -> Any:
+    """A user with these roles, who is a member of the projects."""
+    user = UserFactory(username=username)
+    give_roles(user, list(roles))
+    for project_id in projects:
+        ProjectMemberFactory(project_id=project_id, user_id=str(user.pk))
+    return user
+
+
+def evidence(text: str) -> dict[str, Any]:
+    """What may be kept of a failed node, with `text` wherever the cluster's or the pod's words are."""
+    pod = {
+        "metadata": {"name": "pod-1"},
+        "spec": {"nodeName": text},
+        "status": {
+            "phase": "Failed",
+            "message": text,
+            "conditions": [{"type": "DisruptionTarget", "status": "True", "message": text}],
+            "containerStatuses": [
+                {
+                    "name": "main",
+                    "image": text,
+                    "restartCount": 2,
+                    "state": {"terminated": {"exitCode": 3, "message": text}},
+                    "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": text}},
+                }
+            ],
+        },
+    }
+    warning = WarningEvent("Pod", "pod-1", "BackOff", text, 7, "2026-03-01T12:00:00Z")
+    return build_evidence([pod], [warning], [LastLines("pod-1", "main", True, text)])
 
 
 def make_history(instance: WorkflowInstance, *, text: str = "a line", name: str = "crawler") -> NodeRun:
@@ -85,6 +122,7 @@ def make_history(instance: WorkflowInstance, *, text: str = "a line", name: str 
         finished_at=NOON,
         message=text,
         diagnosis={"summary": text},
+        evidence=evidence(text),
     )
     NodeLog.objects.create(node_run=record, part="execution", text=text, pod_name="pod-1", fetched_at=NOON)
     NodeLog.objects.create(node_run=record, part="init", due_at=NOON, error=text)

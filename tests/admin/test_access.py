@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from secflow.projects.models import ProjectMember
 from secflow.runtime import heartbeat
-from tests.factories import UserFactory
+from tests.factories import PASSWORD, UserFactory
 from workflows.models import NodeRun, Run
 
 MEMBERS = "/admin/projects/projectmember/"
@@ -75,7 +75,8 @@ def test_a_user_is_made_with_the_themed_form(admin: Client) -> None:
 
 
 def test_the_overview_shows_failures_of_the_last_day_with_links(admin: Client, history: NodeRun) -> None:
-    Run.objects.update(finished_at=timezone.now() - timedelta(hours=1), message="the scan broke")
+    Run.objects.update(finished_at=timezone.now() - timedelta(hours=1))
+    NodeRun.objects.update(diagnosis={"summary": "the scan broke"})
 
     page = admin.get("/admin/").content.decode()
 
@@ -85,7 +86,8 @@ def test_the_overview_shows_failures_of_the_last_day_with_links(admin: Client, h
 
 
 def test_the_overview_leaves_older_failures_out(admin: Client, history: NodeRun) -> None:
-    Run.objects.update(finished_at=timezone.now() - timedelta(hours=25), message="the scan broke")
+    Run.objects.update(finished_at=timezone.now() - timedelta(hours=25))
+    NodeRun.objects.update(diagnosis={"summary": "the scan broke"})
 
     assert "the scan broke" not in admin.get("/admin/").content.decode()
 
@@ -108,3 +110,11 @@ def test_an_unreachable_broker_is_a_sentence(admin: Client, settings: Any, addre
 
     assert page.status_code == 200
     assert "The broker cannot be reached" in page.content.decode()
+
+
+def test_whoever_logs_in_without_a_page_in_mind_gets_the_first_one(db: None) -> None:
+    UserFactory(username="root", is_staff=True, is_superuser=True)
+
+    answer = Client().post("/admin/login/", {"username": "root", "password": PASSWORD})
+
+    assert (answer.status_code, answer.url) == (302, "/admin/")

@@ -12,7 +12,9 @@ from django.test import Client
 
 from secflow.http.tokens import token_pair
 from tests.factories import PROJECT, ProjectMemberFactory, UserFactory
+from tests.following import no_streams_left
 
+__all__ = ["no_streams_left"]
 BASE = "/api/workflow"
 
 

@@ -279,3 +279,15 @@ def test_other_methods_are_405(member: Api, method: str, tail: str) -> None:
 def test_paths_have_no_trailing_slash(member: Api) -> None:
     for path in ("/workflow-instances/", f"/workflow-instances/{InstanceFactory().pk}/", "/statistics/"):
         member.refused("GET", path, status=404)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "k" * 256, "a\tb"])
+@pytest.mark.parametrize("verb", ["start", "trigger"])
+def test_a_key_that_cannot_be_kept_is_refused(member: Api, verb: str, key: str) -> None:
+    instance = NodeFactory().instance
+
+    answer = member.call("POST", f"/workflow-instances/{instance.pk}/{verb}", **{"Idempotency-Key": key})
+
+    assert answer.status_code == 400
+    assert answer.json()["details"]["fields"][0]["field"] == "Idempotency-Key"
+    assert events_of(instance) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.utils import timezone
@@ -242,6 +243,17 @@ def test_the_project_filter_is_exact_or_absent(member: Api, admin: Api, absent: 
     assert admin.read("/workflow-instances?project_id=p")["total"] == 0
     assert admin.read(f"/workflow-instances?project_id={absent}")["total"] == 2
     assert member.read("/workflow-instances?project_id=p2")["total"] == 0
+
+
+@pytest.mark.parametrize("name", ["nightly scan", "a&b=c", "<b>", "夜間"])
+def test_lists_can_be_asked_for_one_name(member: Api, name: str) -> None:
+    named = InstanceFactory(name=name)
+    InstanceFactory(name=f"{name} 2")
+
+    found = member.read(f"/workflow-instances?{urlencode({'name': name})}")
+
+    assert [item["id"] for item in found["items"]] == [named.pk]
+    assert found["total"] == 1
 
 
 @pytest.fixture

@@ -1,80 +1,141 @@
-"""The floor: the least that any controller can do. It watches pods and creates the next Job; it keeps no records."""
+"""The floor: the least that any controller can do, as a process of its own. It watches pods and creates the next Job; it keeps no
+records.
+
+`python -m tests.bench.driver KUBECONFIG NAMESPACE` reads one order per line, {"tag", "chains", "length"}, says "ready" when its
+watch is open, begins at the next line and says "done" when the last pod has succeeded.
+"""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
+from k8s_bridge import names
 from k8s_bridge.gateway import Gateway
 from k8s_bridge.kinds import collection_path
 from k8s_bridge.manifests import job_manifest
 from k8s_bridge.specs import JOB, Container, Owner, WorkloadSpec
+from tests.stack import ROOT
 
 INSTALLATION = "bench-driver"
-INSTANCE = "bench-driver"
+THREADS = 8
+CONTAINER = {"name": "main", "image": "busybox:latest", "command": ["true"]}
 
 
-def spec_of(namespace: str, number: int) -> WorkloadSpec:
-    """The same Job that SecFlow's bench templates give: one busybox container that runs `true`."""
-    container = Container(name="main", image="busybox:latest", command=("true",))
-    return WorkloadSpec(JOB, namespace, f"driver-{number}", (container,), backoff_limit=0)
+def node_id(chain: int, number: int) -> str:
+    """What the pods of the driver's Jobs carry as their node id."""
+    return f"c{chain}-n{number}"
 
 
 class Driver:
-    """Creates Jobs of one namespace by hand. Pods are told apart by the node id `n<number>`."""
+    """Chains of Jobs in one namespace, made by hand."""
 
     def __init__(self, kubeconfig: str, namespace: str) -> None:
-        self.gateway = Gateway.connect(kubeconfig, installation=INSTALLATION)
-        self.namespace = namespace
-        self.gateway.ensure_namespace(namespace)
+        self._gateway = Gateway.connect(kubeconfig, installation=INSTALLATION)
+        self._namespace = namespace
+        self._pool = ThreadPoolExecutor(THREADS)
 
-    def create(self, number: int) -> None:
-        """One POST."""
-        owner = Owner(INSTALLATION, "bench", INSTANCE, f"n{number}", 1, number + 1)
-        body = job_manifest(spec_of(self.namespace, number), owner)
-        self.gateway.client.request("POST", collection_path(JOB, self.namespace), body=body)
+    def _create(self, tag: str, chain: int, number: int) -> None:
+        """One POST of the same Job that SecFlow makes of the bench's template."""
+        container = Container(name="main", image=CONTAINER["image"], command=tuple(CONTAINER["command"]))
+        name = f"{tag}-{chain}-{number}"
+        spec = WorkloadSpec(JOB, self._namespace, name, (container,), backoff_limit=0)
+        owner = Owner(INSTALLATION, "bench", tag, node_id(chain, number), 1, 1)
+        path = collection_path(JOB, self._namespace)
+        self._gateway.client.request("POST", path, body=job_manifest(spec, owner))
 
-    def run_chain(self, length: int) -> None:
-        """Creates Job n+1 as soon as the watch shows the pod of Job n Succeeded; returns when the last one is."""
-        _, version = self.gateway.list_for_watch("Pod")
-        self.create(0)
-        done: set[str] = set()
-        with self.gateway.watch("Pod", version, timeout=300) as events:
+    def run(self, tag: str, chains: int, length: int) -> None:
+        """All chains at once; in each, Job n+1 is made as soon as the watch shows the pod of Job n Succeeded."""
+        _, version = self._gateway.list_for_watch("Pod")
+        with self._gateway.watch("Pod", version, timeout=1800) as events:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            # A single chain is served by this thread: nothing is quicker.
+            waiting: list[Future[None]] = []
+            if chains == 1:
+                self._create(tag, 0, 0)
+            else:
+                waiting = [self._pool.submit(self._create, tag, chain, 0) for chain in range(chains)]
+            done: set[str] = set()
             for _, pod in events:
-                node = (pod["metadata"].get("labels") or {}).get("secflow.io/node-id")
-                if node is None or node in done or (pod.get("status") or {}).get("phase") != "Succeeded":
+                labels = pod["metadata"].get("labels") or {}
+                node = labels.get(names.NODE_ID, "")
+                if labels.get(names.INSTANCE_ID) != tag or node in done:
+                    continue
+                if (pod.get("status") or {}).get("phase") != "Succeeded":
                     continue
                 done.add(node)
-                if len(done) == length:
-                    return
-                self.create(len(done))
+                chain, number = (int(part[1:]) for part in node.split("-"))
+                if number + 1 < length and chains == 1:
+                    self._create(tag, chain, number + 1)
+                elif number + 1 < length:
+                    waiting.append(self._pool.submit(self._create, tag, chain, number + 1))
+                if len(done) == chains * length:
+                    break
+            else:
+                raise TimeoutError(f"the driver's watch ended after {len(done)} of {chains * length} pods")
+        for future in waiting:
+            future.result()
+        print("done", flush=True)
 
-    def run_fan(self, width: int, *, threads: int = 8) -> None:
-        """Creates all Jobs at once, by a few threads, and returns when every pod is Succeeded."""
-        _, version = self.gateway.list_for_watch("Pod")
-        finished = threading.Event()
 
-        def follow() -> None:
-            done: set[str] = set()
-            with self.gateway.watch("Pod", version, timeout=600) as events:
-                for _, pod in events:
-                    if (pod.get("status") or {}).get("phase") == "Succeeded":
-                        done.add(pod["metadata"]["uid"])
-                    if len(done) == width:
-                        finished.set()
-                        return
+class DriverProcess:
+    """The driver, seen from the bench."""
 
-        follower = threading.Thread(target=follow, daemon=True)
-        follower.start()
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(self.create, range(1000, 1000 + width)))
-        if not finished.wait(600):
-            raise TimeoutError("the driver's fan did not end within 600 s")
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
 
-    def clean(self) -> None:
-        """Removes everything that the driver made."""
-        while self.gateway.delete_objects(self.namespace, INSTANCE).count:
-            pass
+    def run(self, tag: str, *, chains: int, length: int) -> tuple[float, float]:
+        """When it began and when it knew of its last pod, by the monotonic clock."""
+        self._say(json.dumps({"tag": tag, "chains": chains, "length": length}))
+        self._expect("ready")
+        began = time.monotonic()
+        self._say("go")
+        self._expect("done")
+        return began, time.monotonic()
 
-    def close(self) -> None:
-        self.gateway.close()
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _expect(self, word: str) -> None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if line != word:
+            raise RuntimeError(f"the driver said {line!r} instead of {word!r}")
+
+
+@contextmanager
+def driver_process(kubeconfig: str, namespace: str) -> Iterator[DriverProcess]:
+    """The driver as long as the block lasts."""
+    command = [sys.executable, "-m", "tests.bench.driver", kubeconfig, namespace]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield DriverProcess(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    logging.getLogger("k8s_bridge.client").setLevel(logging.ERROR)
+    driver = Driver(*sys.argv[1:3])
+    for line in sys.stdin:
+        order = json.loads(line)
+        driver.run(order["tag"], order["chains"], order["length"])
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.e2e.driver import Driver
+from tests.e2e.project import Project, opened
 from tests.stack import Stack, Witness, running_stack
 
 
@@ -41,3 +42,10 @@ def driver(stack: Stack) -> Iterator[Driver]:
     driving = Driver(stack, project=f"e2e-{secrets.token_hex(4)}")
     yield driving
     driving.clear()
+
+
+@pytest.fixture(scope="module")
+def project(stack: Stack) -> Iterator[Project]:
+    """One project for the tests of a file, with its namespace."""
+    with opened(stack) as found:
+        yield found

@@ -66,17 +66,23 @@ class Driver:
 
     def call(self, method: str, path: str, body: Any = None, *, public: bool = False, **headers: str) -> Answer:
         """One request below /api/workflow. `body`: None is no body at all."""
-        if not public and not self._token:
+        return self._send(method, BASE + path, body, {} if public else self.token() | headers)
+
+    def text(self, method: str, path: str, text: str) -> Answer:
+        """One request with a body of YAML."""
+        return self._send(method, BASE + path, text.encode(), self.token() | {"Content-Type": "application/yaml"})
+
+    def token(self) -> dict[str, str]:
+        """The header that says who it is."""
+        if not self._token:
             login = self._send("POST", "/api/token/", {"username": self.username, "password": self.password}, {})
             self._token = login.ok()["access"]
-        return self._send(
-            method, BASE + path, body, {} if public else {"Authorization": f"Bearer {self._token}"} | headers
-        )
+        return {"Authorization": f"Bearer {self._token}"}
 
     def _send(self, method: str, path: str, body: Any, headers: Json) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=SECONDS)
         try:
-            data = None if body is None else json.dumps(body)
+            data = body if body is None or isinstance(body, bytes) else json.dumps(body)
             connection.request(method, path, data, {"Content-Type": "application/json", **headers})
             answer = connection.getresponse()
             return Answer(answer.status, json.loads(answer.read()))

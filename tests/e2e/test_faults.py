@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from secflow.runtime.api_client import ApiError
 from secflow.runtime.claims import ensure_claims
 from secflow.runtime.definition import Definition, instance_body, load_definition
 from secflow.runtime.example import example_folder
@@ -58,8 +59,16 @@ def test_the_example_survives(stack: Stack, witness: Witness, example: Definitio
     )
     assert witness.doubles() == []
     assert journal_gaps(stack, instance_id) == []
-    stack.api.delete("workflow-instances", instance_id)
-    eventually(lambda: objects_of(stack.kubeconfig, instance_id) == [], seconds=30, what="an empty cluster")
+    delete(stack, instance_id)
+    eventually(lambda: objects_of(stack.kubeconfig, instance_id) == [], seconds=60, what="an empty cluster")
+
+
+def delete(stack: Stack, instance_id: str) -> None:
+    """On a slow machine the process that was killed may not be back in the ten seconds for which the answer waits."""
+    try:
+        stack.api.delete("workflow-instances", instance_id)
+    except ApiError as err:
+        assert "it goes by itself" in str(err)  # noqa: PT017  any answer but this one is a failure
 
 
 def journal_gaps(stack: Stack, instance_id: str) -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.driver import TRIGGERABLE, Answer, Driver, Json, app, at_once, job, nodes_by_name, statuses
 from tests.stack import Stack, objects_of
+from workflows.dispatch import HERE_AT_MOST
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
@@ -79,10 +80,11 @@ MOVING: dict[str, tuple[Call, set[str], str | None]] = {
 KEPT = ("status", "run_count", "last_run_at", "started_at", "finished_at", "is_active", "message", "edges", "name")
 
 
-def brought_to(status: str, driver: Driver) -> str:
+def brought_to(status: str, driver: Driver, *, more_apps: int = 0) -> str:
     """An instance with an app node and a job node in this status. `initializing` needs a worker that sleeps."""
     script = {"failed": "exit 1", "running": "sleep 3600"}.get(status, "true")
     nodes = [app(driver.app_template(), "site"), job(driver.job_template(script, backoff_limit=0), "work")]
+    nodes += [app(driver.app_template(), f"more-{number}") for number in range(more_apps)]
     one = driver.instance(nodes, [("site", "work")], **TRIGGERABLE)
     if status in ("initialized", "stopped"):
         driver.act(one, "initialize").ok()
@@ -100,16 +102,19 @@ def status_of(status: str, driver: Driver, stack: Stack) -> Iterator[str]:
     if status != "initializing":
         yield brought_to(status, driver)
         return
-    (worker,) = stack.pids("worker")
-    psutil.Process(worker).send_signal(signal.SIGSTOP)
-    one = brought_to("pending", driver)
+    workers = [psutil.Process(pid) for pid in stack.pids("worker")]
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    # So many that the web process leaves them to a worker.
+    one = brought_to("pending", driver, more_apps=HERE_AT_MOST)
     initializing = threading.Thread(target=driver.act, args=(one, "initialize"))
     try:
         initializing.start()
         driver.wait_for(one, "initializing")
         yield one
     finally:
-        psutil.Process(worker).send_signal(signal.SIGCONT)
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
         initializing.join()
 
 

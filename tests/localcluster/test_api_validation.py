@@ -171,7 +171,26 @@ def test_the_plain_objects_are_accepted_and_filling_them_twice_changes_nothing(b
         (job("a", completions=3), "spec.completions", "FieldValueForbidden"),
         (job("a", parallelism=0), "spec.parallelism", "FieldValueForbidden"),
         (job("a", completionMode="Indexed"), "spec.completionMode", "FieldValueForbidden"),
-        (job("a", podFailurePolicy={"rules": []}), "spec.podFailurePolicy", "FieldValueForbidden"),
+        (job("a", successPolicy={"rules": []}), "spec.successPolicy", "FieldValueForbidden"),
+        (
+            job(
+                "a", podFailurePolicy={"rules": [{"action": "Odd", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
+            ),
+            "spec.podFailurePolicy.rules[0].action",
+            "FieldValueNotSupported",
+        ),
+        (
+            job("a", podFailurePolicy={"rules": [{"action": "Ignore"}]}),
+            "spec.podFailurePolicy.rules[0]",
+            "FieldValueInvalid",
+        ),
+        (
+            job(
+                "a", podFailurePolicy={"rules": [{"action": "Count", "onExitCodes": {"operator": "In", "values": [0]}}]}
+            ),
+            "spec.podFailurePolicy.rules[0].onExitCodes.values",
+            "FieldValueInvalid",
+        ),
         (pod("a", livenessProbe={"grpc": {"port": 1}}), "spec.containers[0].livenessProbe.grpc", "FieldValueForbidden"),
         (_at(config_map("a"), "data", {"a/b": "c"}), "data[a/b]", "FieldValueInvalid"),
         (_at(EVENT, "involvedObject.namespace", "other"), "involvedObject.namespace", "FieldValueInvalid"),

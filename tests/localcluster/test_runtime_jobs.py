@@ -187,3 +187,41 @@ async def test_deleting_a_job_deals_with_its_pods(stand: Stand, propagation: str
         if propagation == "Foreground":
             assert stand.store.find("Pod", "default", name) is None
         await stand.until_gone("Pod", name)
+
+
+DISRUPTED = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
+
+
+async def test_a_failure_by_disruption_uses_up_no_retry(stand: Stand) -> None:
+    stand.store.create("Job", job("j", ["sleep", "60"], backoffLimit=0, podFailurePolicy={"rules": DISRUPTED}))
+    await stand.until("Job", "j", lambda j: j["status"].get("ready"))
+    (first,) = stand.pods_of("j")
+
+    status = {**first["status"], "phase": "Failed", "reason": "Evicted"}
+    status["conditions"] = [*status["conditions"], {"type": "DisruptionTarget", "status": "True"}]
+    stand.store.update("Pod", {**first, "status": status}, subresource="status")
+
+    await stand.until("Job", "j", lambda j: len(stand.pods_of("j")) == 2 and j["status"].get("ready"))
+    found = stand.store.get("Job", "default", "j")
+    assert (found["status"].get("failed"), found["status"]["active"]) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}, "PodFailurePolicy"),
+        (
+            {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3], "containerName": "other"}},
+            "BackoffLimitExceeded",
+        ),
+        ({"action": "Count", "onExitCodes": {"operator": "NotIn", "values": [4]}}, "BackoffLimitExceeded"),
+    ],
+)
+async def test_exit_codes_may_decide_a_job(stand: Stand, rule: dict[str, Any], reason: str) -> None:
+    policy = {"rules": [rule]}
+    stand.store.create("Job", job("j", ["sh", "-c", "exit 3"], backoffLimit=1, podFailurePolicy=policy))
+
+    found = await stand.until("Job", "j", is_over)
+
+    assert conditions(found)["Failed"] == ("True", reason)
+    assert found["status"]["failed"] == (1 if reason == "PodFailurePolicy" else 2)

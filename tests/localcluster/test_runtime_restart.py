@@ -152,6 +152,18 @@ async def test_a_job_tries_again_at_once_after_a_restart(tmp_path: Path) -> None
 
 
 @pytest.mark.asyncio
+async def test_a_restart_uses_up_no_retry_of_a_job_that_leaves_disruptions_out(tmp_path: Path) -> None:
+    rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
+    async with running(tmp_path / "home") as stand:
+        stand.store.create("Job", job("j", ["sleep", "60"], backoffLimit=0, podFailurePolicy={"rules": rules}))
+        await stand.until("Job", "j", lambda j: j["status"].get("ready"))
+
+    async with running(tmp_path / "home", job_backoff=60.0) as stand:
+        found = await stand.until("Job", "j", lambda j: j["status"].get("ready") and len(stand.pods_of("j")) == 2)
+        assert found["status"].get("failed") is None
+
+
+@pytest.mark.asyncio
 async def test_a_finished_job_is_left_alone_after_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path / "home") as stand:
         stand.store.create("Job", job("j", ["true"]))

@@ -20,7 +20,7 @@ from tests.race.together import Act, gate, launch_all, together
 from workflows import dispatch
 from workflows.domain.actors import Actor
 from workflows.models import Cleanup, Event, WorkflowInstance, Workload
-from workflows.services import launching, lifecycle
+from workflows.services import claims, launching, lifecycle
 from workflows.services.cleaning import clean_up_instance
 from workflows.services.cluster import gateway
 from workflows.services.launching import claim_launches, launch_workloads
@@ -325,4 +325,4 @@ def test_reconcile_finds_and_removes_what_a_dead_worker_left_after_a_stop(monkey
 
 def test_the_wait_for_an_old_object_is_shorter_than_a_lease() -> None:
     assert gateway()._ensurer._patience == REPLACE_SECONDS
-    assert timedelta(seconds=REPLACE_SECONDS) < launching.LEASE
+    assert timedelta(seconds=REPLACE_SECONDS) < claims.LEASE

@@ -12,7 +12,7 @@ from tests.race.seen import wanted
 from tests.race.together import Act, gate
 from workflows.domain.actors import Actor
 from workflows.models import Workload
-from workflows.services import launching, lifecycle
+from workflows.services import claims, launching, lifecycle
 from workflows.services.cluster import gateway
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
@@ -20,7 +20,7 @@ ME = Actor(id="1", name="me")
 
 
 def test_a_launch_that_takes_longer_than_its_lease_stays_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
     monkeypatch.setattr(launching, "RENEWAL", 0.2)
     instance = workflow({"a": job("true")})
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
@@ -42,17 +42,17 @@ def test_a_launch_that_takes_longer_than_its_lease_stays_with_its_worker(monkeyp
 
 
 def test_a_lease_that_is_over_is_taken_by_the_next_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "LEASE", timedelta(seconds=0.2))
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=0.2))
     instance = workflow({"a": job("true")})
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
     workload = wanted(instance, "a")
     (dead,) = launching.claim_launches([workload.pk])  # and nothing more of that worker is heard
 
-    claims: list[launching.Claim] = []
-    eventually(lambda: bool(claims.extend(launching.claim_launches([workload.pk])) or claims), seconds=10)
+    taken: list[claims.Claim] = []
+    eventually(lambda: bool(taken.extend(launching.claim_launches([workload.pk])) or taken), seconds=10)
 
-    assert [claim.token for claim in claims] == [dead.token + 1]
-    launching._renew([dead])
+    assert [claim.token for claim in taken] == [dead.token + 1]
+    claims.renew_claims([dead])
     assert Workload.objects.values_list("lease_token", flat=True).get(pk=workload.pk) == dead.token + 1
     assert time.monotonic() > dead.lease.until
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.race.seen import seen, wanted
 from workflows.domain.actors import Actor
 from workflows.models import Event, NodeRun, Workload
 from workflows.services import following, lifecycle
-from workflows.services.following import Inbox, Pipeline
+from workflows.services.following import CROWD, Inbox, Pipeline
 from workflows.services.observing import apply_observations
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
@@ -99,10 +100,10 @@ def test_one_observation_that_cannot_be_applied_does_not_keep_the_others_back(
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
     poison, good = seen(wanted(instance, "a"), Phase.RUNNING), seen(wanted(instance, "b"), Phase.SUCCEEDED)
 
-    def apply(batch: list[Observation]) -> int:
+    def apply(batch: list[Observation], **options: Any) -> int:
         if poison in batch:
             raise ValueError("cannot be applied")
-        return apply_observations(batch)
+        return apply_observations(batch, **options)
 
     monkeypatch.setattr(following, "apply_observations", apply)
 
@@ -164,3 +165,22 @@ def test_a_set_up_app_follows_its_deployment_both_ways(monkeypatch: pytest.Monke
         "web": "succeeded",
         "other": "running",
     }
+
+
+def test_an_instance_with_a_crowd_of_nodes_rests_between_two_looks_and_the_others_do_not() -> None:
+    crowd, other = workflow({f"n{number}": job() for number in range(CROWD + 5)}), workflow({"a": job()})
+    for each in (crowd, other):
+        lifecycle.start_instance(instance_id=each.pk, actor=ME)
+    inbox = Inbox()
+    first, second = (seen(wanted(crowd, name), Phase.SUCCEEDED) for name in ("n0", "n1"))
+    running: dict[str, int] = {}
+
+    inbox.rest(crowd.pk, 0.2)
+    inbox.put(first)
+    inbox.put(seen(wanted(other, "a"), Phase.SUCCEEDED))
+    inbox.put(second)
+
+    assert [found.instance_id for found in inbox.take(5)] == [other.pk]
+    assert inbox.take(5) == [first, second]
+    assert apply_observations([first, second], running=running) == 2
+    assert running == {crowd.pk: CROWD + 3}

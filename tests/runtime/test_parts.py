@@ -16,14 +16,17 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
 from secflow.runtime import heartbeat, postgres
-from secflow.runtime.checkup import Finding, check_broker, check_database, demand, worst
+from secflow.runtime.checkup import Finding, check_broker, check_database, check_processes, check_shards, demand, worst
 from secflow.runtime.checkup_cluster import check_cluster
 from secflow.runtime.database import ensure_database
 from secflow.runtime.errors import StandError
 from secflow.runtime.layout import open_layout
+from secflow.runtime.parts import assemble
 from secflow.runtime.processes import wait_until
 from secflow.settings.environment import load
+from tests.stack import free_port
 from tests.stand import run_services
+from workflows.services.sharding import Membership
 
 
 def test_postgresql_keeps_its_data_and_survives_a_stale_pid_file(tmp_path: Path) -> None:
@@ -148,3 +151,45 @@ def test_the_doctor_looks_at_every_part(cluster_kubeconfig: Path, redis_url: str
     assert levels["python"] == levels["environment"] == levels["migrations"] == levels["broker"] == "ok"
     assert levels["cluster"] == levels["rights"] == levels["storage"] == "ok"
     assert (levels["worker"], levels["beat"], levels["watcher"]) == ("ok", "fail", "fail")
+    assert levels["shards"] == "fail"
+
+
+@pytest.mark.django_db
+def test_the_doctor_knows_how_many_there_are_and_who_follows_what(redis_url: str) -> None:
+    given = {
+        "DATABASE_URL": os.environ["DATABASE_URL"],
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "k" * 50,
+        "HTTPS": "false",
+    }
+    one, two = load(given), load({**given, "WORKERS": "2", "WATCHERS": "2"})
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    heartbeat.write("worker")
+    heartbeat.write("watcher", {"shards": list(range(16))})
+    watcher = Membership("one")
+    watcher.renew()
+
+    alone = {finding.part: finding for finding in (*check_processes(one), *check_shards(one))}
+    lacking = {finding.part: finding for finding in check_processes(two)}
+    watcher.leave()
+    (left,) = check_shards(one)
+
+    assert (alone["worker"].level, alone["watcher"].level, alone["shards"].level) == ("ok", "ok", "ok")
+    assert "with 16 shards" in alone["watcher"].text
+    assert alone["shards"].text == "all 16 are followed, by one"
+    assert (lacking["worker"].level, lacking["watcher"].level) == ("warn", "warn")
+    assert lacking["worker"].text.startswith("1 of 2 give a sign of life: process ")
+    assert left.level == "fail"
+
+
+def test_several_workers_and_watchers_have_names_and_logs_of_their_own(tmp_path: Path) -> None:
+    stand = assemble(open_layout(tmp_path), {"WORKERS": "2", "WATCHERS": "3", "PORT": str(free_port())})
+    commands = {service.name: service.command for service in stand.services}
+
+    own = [name for name in stand.stop_order if name.startswith(("w", "beat"))]
+    assert own == ["web", "beat", "watcher", "watcher-2", "watcher-3", "worker", "worker-2"]
+    assert sorted(stand.stop_order) == sorted(commands)
+    assert "--hostname=worker-2@%h" in commands["worker-2"]
+    assert "--name=watcher-3" in commands["watcher-3"]
+    assert len({service.env["HEARTBEAT_FILE"] for service in stand.services if "HEARTBEAT_FILE" in service.env}) == 6

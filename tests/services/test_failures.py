@@ -125,7 +125,38 @@ def test_a_missing_image_ends_by_the_pull_limit_and_says_why(short_limits: None)
     assert message.startswith("pull limit: ")
     assert "registry.invalid/no/such:image cannot be pulled" in message
     assert "Check that the image and tag exist" in message
+    diagnosis = NodeRun.objects.get(instance=instance).diagnosis
+    assert diagnosis["category"] == "image_pull"
+    assert diagnosis["summary"].startswith("pull limit: ")
+    assert Event.objects.get(instance_id=instance.pk, kind="node.expired").data["diagnosis"] == diagnosis
     eventually(lambda: objects_of(instance) == [], what="the removal of the pods")
+
+
+def test_an_image_name_that_cannot_be_right_fails_the_node_at_once() -> None:
+    instance = workflow({"a": job(image="Team/Tool:1"), "web": web_app(image="Team/App:1")})
+
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+
+    assert ends(instance) == "failed"
+    for name, image in (("a", "Team/Tool:1"), ("web", "Team/App:1")):
+        diagnosis = NodeRun.objects.get(instance=instance, node_name=name).diagnosis
+        assert diagnosis["category"] == "invalid_image"
+        assert image in diagnosis["summary"]
+        assert "Correct the image in the template" in (node(instance, name).message or "")
+    eventually(lambda: not any(item.startswith("Job/") for item in objects_of(instance)), what="the job's removal")
+    assert any(item.startswith("Deployment/") for item in objects_of(instance))
+
+
+def test_a_job_that_runs_out_of_time_says_what_it_was_doing() -> None:
+    instance = workflow({"a": job("sleep 300")})
+    WorkflowNode.objects.filter(instance=instance).update(timeout_seconds=1)
+
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+
+    assert ends(instance) == "failed"
+    diagnosis = NodeRun.objects.get(instance=instance).diagnosis
+    assert diagnosis["category"] == "timeout"
+    assert diagnosis["summary"] == "timeout: not finished within 1 s. Its pod was running and had not finished."
 
 
 def test_a_missing_claim_fails_the_node_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

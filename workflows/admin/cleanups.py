@@ -19,6 +19,7 @@ class CleanupAdmin(InstanceColumn, ActorColumn, ReadOnlyAdmin):
     """Open clean-ups, oldest first. They end by themselves; to change one, use the instance's operations."""
 
     actor_field = "actor"
+    project_field, creator_field = "instance__project_id", "instance__created_by"
     list_select_related = ("instance",)
     list_defer = ("instance__edges", "instance__nodes")
     list_display = (

@@ -8,8 +8,6 @@ from django.contrib import admin
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
@@ -20,37 +18,38 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from secflow.console.display import (
-    NONE,
-    Table,
-    badge,
-    duration,
     json_field,
-    link,
     list_link,
-    list_url,
     moment,
     once,
     shortened,
     stacked,
 )
 from secflow.console.filters import TimeFilter
+from secflow.console.live import LivePage, LivePart
 from secflow.console.operations import OperationsMixin
 from secflow.console.pages import ReadOnlyAdmin, user_names
-from workflows.admin.cells import WORKFLOWS, ActorColumn, StatusColumn, template_link
+from workflows.admin.building.pages import BuildingPages
+from workflows.admin.cells import WORKFLOWS, ActorColumn, StatusColumn
+from workflows.admin.instance_live import instance_part
 from workflows.admin.operations import INSTANCE_OPERATIONS
-from workflows.models import Cleanup, Event, Run, WorkflowInstance, WorkflowNode
-
-_NODES = 500
-_RUNS = 10
-_EVENTS = 15
+from workflows.models import WorkflowInstance, WorkflowNode
 
 
 @admin.register(WorkflowInstance)
-class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnlyAdmin):
+class WorkflowInstanceAdmin(BuildingPages, OperationsMixin, LivePage, StatusColumn, ActorColumn, ReadOnlyAdmin):
     """All instances, newest first. Fields are shown only; every change is an operation."""
 
+    live_template = "console/instance_live.html"
+
+    class Media:
+        css = {"all": ["console/graph.css"]}
+        js = ["console/graph.js"]
+
     operations = INSTANCE_OPERATIONS
+    actions_list = ("import_button",)
     actions_detail = (
+        "edit_button",
         "initialize_button",
         "start_button",
         "trigger_button",
@@ -59,15 +58,20 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
         {
             "title": "More",
             "items": [
+                "dry_run_button",
+                "copy_button",
+                "export_button",
                 "force_initialize_button",
                 "uninitialize_button",
                 "activate_button",
                 "deactivate_button",
+                "force_delete_pods_button",
                 "delete_button",
             ],
         },
     )
-    actor_field = "created_by"
+    actor_field = creator_field = "created_by"
+    project_field = "project_id"
     list_defer = ("edges", "nodes", "description", "trigger_url")
     list_display = (
         "name_cell",
@@ -90,24 +94,13 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
         ("created_at", TimeFilter),
         ("last_run_at", TimeFilter),
     )
-    search_fields = ("id", "name", "project_id")
-    search_help_text = "Name, id or project"
-    date_hierarchy = "created_at"
+    search_fields = ("name", "project_id__exact")
+    search_ids = {"wf-inst-": "id__startswith"}
+    search_help_text = "Words of the name, an id or its beginning, or a project"
     fieldsets = (
         (
-            "State",
-            {
-                "fields": (
-                    "id",
-                    "name",
-                    "description",
-                    "project_id",
-                    "status_badge",
-                    "message",
-                    "warning",
-                    "cleanup_state",
-                )
-            },
+            "What it is",
+            {"fields": ("id", "name", "description", "project_id")},
         ),
         (
             "Runs",
@@ -123,7 +116,7 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
         ("Origin", {"classes": ("collapse",), "fields": ("creator", "created_at", "updated_at", "version")}),
         ("Graph", {"classes": ("collapse",), "fields": ("edges_json",)}),
     )
-    readonly_fields = ("edges_json", "status_badge", "warning", "cleanup_state", "creator")
+    readonly_fields = ("edges_json", "creator")
 
     edges_json = json_field("edges")
 
@@ -135,15 +128,15 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
     def describe(self, row: Any) -> str:
         return f"({row.status}, project {row.project_id})"
 
-    @display(description="Name", ordering="name", header=True)
-    def name_cell(self, row: WorkflowInstance) -> list[str]:
-        return [row.name, row.pk]
+    @display(description="Name", ordering="name")
+    def name_cell(self, row: WorkflowInstance) -> SafeString:
+        return stacked(row.name, row.pk)
 
     @display(description="Mode", ordering="run_mode")
     def run_mode_cell(self, row: WorkflowInstance) -> SafeString:
         return stacked(row.run_mode, row.trigger_type if row.is_active else f"{row.trigger_type}, inactive")
 
-    @display(description="Nodes", ordering="node_count")
+    @display(description="Nodes")  # no order by it: it would be counted for all instances
     def nodes_cell(self, row: Any) -> SafeString:
         return list_link(WORKFLOWS, "workflownode", row.node_count, instance=row.pk)
 
@@ -160,95 +153,13 @@ class WorkflowInstanceAdmin(OperationsMixin, StatusColumn, ActorColumn, ReadOnly
     def message_cell(self, row: WorkflowInstance) -> str:
         return ("⚠ " if row.has_warning else "") + shortened(row.message, 80)
 
-    @display(description="Status")
-    def status_badge(self, row: WorkflowInstance) -> SafeString | str:
-        return badge(row.status)
-
-    @display(description="Warning")
-    def warning(self, row: WorkflowInstance) -> SafeString | str:
-        return badge("records and cluster differ", variant="warning") if row.has_warning else "none"
-
     @display(description="Created by")
     @once
     def creator(self, row: WorkflowInstance) -> str:
         return user_names({row.created_by}).get(row.created_by, row.created_by)
 
-    @display(description="Clean-up")
-    @once
-    def cleanup_state(self, row: WorkflowInstance) -> SafeString | str:
-        cleanup = Cleanup.objects.filter(pk=row.pk).first()
-        if cleanup is None:
-            return "none is open"
-        words = format_html("{}, asked for {}, tries {}", cleanup.goal, moment(cleanup.requested_at), cleanup.tries)
-        return link(WORKFLOWS, "cleanup", row.pk, words)
+    def live_part(self, request: HttpRequest, obj: WorkflowInstance) -> LivePart:
+        return instance_part(obj, [operation for operation in self.operations if self._may(request, operation, obj)])
 
-    def related_tables(self, request: HttpRequest, obj: WorkflowInstance) -> list[Table]:
-        """The nodes, the last runs and the newest journal entries: one query each."""
-        return [_node_table(obj), _run_table(obj), _event_table(obj)]
-
-
-def _node_table(instance: WorkflowInstance) -> Table:
-    nodes = instance.node_set.only(
-        "id", "instance", "name", "node_type", "template_id", "status", "k8s_resource_name", "service_name",
-        "started_at", "finished_at", "message", "created_at",
-    )  # fmt: skip
-    return Table(
-        "Nodes",
-        ("Node", "Type", "Template", "Status", "Cluster object", "Service", "Took", "Message"),
-        [
-            (
-                link(WORKFLOWS, "workflownode", node.pk, node.name),
-                node.node_type,
-                template_link(node.node_type, node.template_id),
-                badge(node.status),
-                node.k8s_resource_name or NONE,
-                node.service_name or NONE,
-                duration(node.started_at, node.finished_at, now=timezone.now()),
-                shortened(node.message),
-            )
-            for node in nodes[:_NODES]
-        ],
-        more=list_url(WORKFLOWS, "workflownode", instance=instance.pk),
-        more_label="All nodes",
-    )
-
-
-def _run_table(instance: WorkflowInstance) -> Table:
-    runs = list(Run.objects.filter(instance=instance).defer("edges")[:_RUNS])
-    return Table(
-        "Last runs",
-        ("Run", "Purpose", "Asked by", "Status", "Started", "Took", "Message"),
-        [
-            (
-                link(WORKFLOWS, "run", run.pk, f"#{run.number}"),
-                run.purpose,
-                run.trigger,
-                badge(run.status),
-                moment(run.started_at),
-                duration(run.started_at, run.finished_at, now=timezone.now()),
-                shortened(run.message),
-            )
-            for run in runs
-        ],
-        more=list_url(WORKFLOWS, "run", instance=instance.pk),
-        more_label="All runs",
-    )
-
-
-def _event_table(instance: WorkflowInstance) -> Table:
-    events = Event.objects.filter(instance_id=instance.pk).order_by("-sequence").defer("data")[:_EVENTS]
-    return Table(
-        "Journal",
-        ("#", "When", "What", "Message"),
-        [
-            (
-                link(WORKFLOWS, "event", event.pk, event.sequence),
-                moment(event.created_at),
-                event.kind,
-                shortened(event.message),
-            )
-            for event in events
-        ],
-        more=list_url(WORKFLOWS, "event", instance_id=instance.pk),
-        more_label="The whole journal",
-    )
+    def live_instance(self, obj: WorkflowInstance) -> str:
+        return str(obj.pk)

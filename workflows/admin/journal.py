@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import FieldTextFilter
 from unfold.decorators import display
@@ -10,8 +14,10 @@ from unfold.decorators import display
 from secflow.console.display import badge, json_field, list_link, moment, once, shortened
 from secflow.console.filters import TimeFilter
 from secflow.console.pages import UncountedAdmin, user_names
-from workflows.admin.cells import ActorColumn, instance_link
-from workflows.models import Event
+from secflow.console.roles import access_of, actor_of
+from workflows.admin.cells import ActorColumn, instance_link, template_link
+from workflows.domain.actors import Right
+from workflows.models import Event, WorkflowInstance
 
 _COLOURS = {
     "succeeded": "success",
@@ -33,6 +39,7 @@ class EventAdmin(ActorColumn, UncountedAdmin):
     """Facts in the order in which they happened, newest first."""
 
     actor_field = "actor"
+    project_field = "project_id"
     list_defer = ("data",)
     list_display = (
         "when_cell",
@@ -51,8 +58,9 @@ class EventAdmin(ActorColumn, UncountedAdmin):
         ("instance_id", FieldTextFilter),
         ("created_at", TimeFilter),
     )
+    search_ids = {"wf-inst-": "instance_id"}
     search_fields = ("instance_id__exact", "node_id__exact", "kind", "message")
-    search_help_text = "Instance's or node's id, kind, or words of the message"
+    search_help_text = "Instance's or node's id, kind, or words of the message, in the newest 100,000"
     fieldsets = (
         (
             None,
@@ -76,6 +84,18 @@ class EventAdmin(ActorColumn, UncountedAdmin):
 
     data_json = json_field("data")
 
+    def visible_rows(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """By project, because the instance may be gone; of one that is there, its creator sees the journal too."""
+        actor = actor_of(request)
+        if actor.has_everywhere(Right.READ):
+            return rows
+        own = WorkflowInstance.objects.filter(created_by=actor.id).values("pk")
+        return rows.filter(Q(project_id__in=access_of(request).projects) | Q(instance_id__in=own))
+
+    def has_right(self, request: HttpRequest, right: Right, obj: Any) -> bool:
+        """Whoever got the row by `visible_rows` may look at it; nobody may do more."""
+        return right is Right.READ
+
     @display(description="When", ordering="id")
     def when_cell(self, row: Event) -> SafeString | str:
         return moment(row.created_at)
@@ -84,7 +104,7 @@ class EventAdmin(ActorColumn, UncountedAdmin):
     def kind_cell(self, row: Event) -> SafeString | str:
         return _kind_badge(row.kind)
 
-    @display(description="Instance")
+    @display(description="Instance or template")
     def instance_cell(self, row: Event) -> SafeString:
         # The instance may be gone; its journal is always there.
         return list_link("workflows", "event", row.instance_id, instance_id=row.instance_id)
@@ -101,8 +121,10 @@ class EventAdmin(ActorColumn, UncountedAdmin):
     def kind_badge(self, row: Event) -> SafeString | str:
         return _kind_badge(row.kind)
 
-    @display(description="Instance")
-    def instance_field(self, row: Event) -> SafeString:
+    @display(description="Instance or template")
+    def instance_field(self, row: Event) -> SafeString | str:
+        if row.kind.startswith("template."):
+            return template_link(row.data.get("node_type", ""), row.instance_id)
         return instance_link(row.instance_id)
 
     @display(description="By")

@@ -19,7 +19,9 @@ from unfold.decorators import display
 from secflow.console.display import NONE, badge, json_field, link, moment, once, shortened, text_box
 from secflow.console.filters import TimeFilter
 from secflow.console.pages import UncountedAdmin
+from secflow.console.plain_text import plain
 from workflows.admin.cells import WORKFLOWS, InstanceColumn, StatusColumn, TimesColumns, instance_link
+from workflows.admin.evidence import diagnosis_box, evidence_box
 from workflows.models import NodeLog, NodeRun
 
 TAIL = 32_768  # characters of a log on the page of its node run; the log's own page has all
@@ -30,8 +32,10 @@ _CUT = "[the beginning is left out]\n"
 class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
     """Records of nodes in runs, newest first."""
 
+    project_field, creator_field = "instance__project_id", "instance__created_by"
+    linked_lookups = ("workload__state__exact", "run__finished_at__isnull")  # the first page links by them
     list_select_related = ("instance", "run")
-    list_defer = ("spec", "diagnosis", "run__edges", "instance__edges", "instance__nodes")
+    list_defer = ("spec", "diagnosis", "evidence", "run__edges", "instance__edges", "instance__nodes")
     list_display = (
         "node_cell",
         "instance_cell",
@@ -51,8 +55,9 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
         ("started_at", TimeFilter),
         ("finished_at", TimeFilter),
     )
+    search_ids = {"wf-inst-": "instance_id"}
     search_fields = ("node_name", "node_id__exact", "instance__id__exact", "resource_name", "message")
-    search_help_text = "Node, cluster object, instance's id, or words of the message"
+    search_help_text = "Node, cluster object, instance's id, or words of the message, in the newest 100,000"
     fieldsets = (
         (
             "State",
@@ -64,13 +69,14 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
                     "attempt",
                     "status_badge",
                     "message",
-                    "diagnosis_json",
+                    "diagnosis_field",
                     "started_at",
                     "finished_at",
                 )
             },
         ),
         ("Logs", {"fields": ("execution_log", "init_log")}),
+        ("Evidence", {"fields": ("evidence_field",)}),
         (
             "Clock",
             {"fields": ("timeout_seconds", "due_at", "due_reason", "clock_started_at", "clock_used")},
@@ -85,11 +91,11 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
         "workload_field",
         "execution_log",
         "init_log",
-        "diagnosis_json",
+        "evidence_field",
+        "diagnosis_field",
         "spec_json",
     )
 
-    diagnosis_json = json_field("diagnosis")
     spec_json = json_field("spec")
 
     @display(description="Node", ordering="node_name", header=True)
@@ -116,6 +122,11 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
     def status_badge(self, row: NodeRun) -> SafeString | str:
         return badge(row.status)
 
+    @display(description="Why")
+    @once
+    def diagnosis_field(self, row: NodeRun) -> SafeString | str:
+        return diagnosis_box(row.diagnosis)
+
     @display(description="Attempt in the cluster")
     def workload_field(self, row: NodeRun) -> str:
         return str(row.workload) if row.workload else NONE
@@ -129,6 +140,11 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
     @once
     def init_log(self, row: NodeRun) -> SafeString | str:
         return _log_field(row, NodeLog.Part.INIT)
+
+    @display(description="Evidence")
+    @once
+    def evidence_field(self, row: NodeRun) -> SafeString | str:
+        return evidence_box(row.evidence)
 
 
 def _log_field(record: NodeRun, part: str) -> SafeString | str:
@@ -150,7 +166,7 @@ def _log_field(record: NodeRun, part: str) -> SafeString | str:
     if not log.tail:
         return _waiting(log) or link(WORKFLOWS, "nodelog", log.pk, "the pod wrote nothing")
     whole = link(WORKFLOWS, "nodelog", log.pk, f"The whole log, {log.size} characters")
-    return format_html('{}<p class="mt-2">{}</p>', text_box(log.tail), whole)
+    return format_html('{}<p class="mt-2">{}</p>', text_box(plain(log.tail)), whole)
 
 
 def _waiting(log: NodeLog) -> str:
@@ -164,11 +180,13 @@ def _waiting(log: NodeLog) -> str:
 class NodeLogAdmin(UncountedAdmin):
     """Kept log texts. A list does not load them."""
 
+    project_field, creator_field = "node_run__instance__project_id", "node_run__instance__created_by"
     list_select_related = ("node_run__instance", "node_run__run")
     list_defer = (
         "text",
         "node_run__spec",
         "node_run__diagnosis",
+        "node_run__evidence",
         "node_run__instance__edges",
         "node_run__instance__nodes",
         "node_run__run__edges",
@@ -191,8 +209,9 @@ class NodeLogAdmin(UncountedAdmin):
         ("node_run__instance__project_id", FieldTextFilter),
         ("fetched_at", TimeFilter),
     )
+    search_ids = {"wf-inst-": "node_run__instance_id"}
     search_fields = ("pod_name", "node_run__node_name", "node_run__node_id__exact", "node_run__instance__id__exact")
-    search_help_text = "Pod, node, or an instance's id"
+    search_help_text = "Pod, node, or an instance's id, in the newest 100,000"
     fieldsets = (
         (
             None,
@@ -245,4 +264,4 @@ class NodeLogAdmin(UncountedAdmin):
     @display(description="Text")
     @once
     def whole_text(self, row: NodeLog) -> SafeString | str:
-        return text_box(row.text, is_whole=True) if row.text else _waiting(row) or "the pod wrote nothing"
+        return text_box(plain(row.text), is_whole=True) if row.text else _waiting(row) or "the pod wrote nothing"

@@ -8,16 +8,40 @@ from typing import Any
 from unfold.enums import ActionVariant
 
 from secflow.console.operations import Operation
-from workflows.domain.actors import Actor
-from workflows.domain.statuses import RunMode
+from workflows.domain.actors import Actor, Right
+from workflows.domain.errors import Forbidden
+from workflows.domain.statuses import InstanceStatus, RunMode
 from workflows.domain.transitions import ALLOWED, Verb
 from workflows.models import WorkflowInstance
-from workflows.services import lifecycle, syncing, triggers
+from workflows.selectors.instances import check_right
+from workflows.services import forcing, lifecycle, syncing, triggers
 
 
-def _calls(service: Callable[..., object], **arguments: Any) -> Callable[[WorkflowInstance, Actor], object]:
+def _calls(
+    service: Callable[..., object], right: Right = Right.OPERATE, **arguments: Any
+) -> Callable[[WorkflowInstance, Actor], object]:
+    """The service as a view of the API calls it: after the same question about the actor's right."""
+
     def call(instance: WorkflowInstance, actor: Actor) -> object:
+        check_right(
+            actor,
+            right,
+            instance_id=instance.pk,
+            project_id=instance.project_id,
+            created_by=instance.created_by,
+        )
         return service(instance_id=instance.pk, actor=actor, **arguments)
+
+    return call
+
+
+def _for_operators(service: Callable[..., object]) -> Callable[[WorkflowInstance, Actor], object]:
+    """A service that the API does not offer to anybody."""
+
+    def call(instance: WorkflowInstance, actor: Actor) -> object:
+        if not actor.has_everywhere(Right.OPERATE):
+            raise Forbidden("only operators and administrators may do this; ask one of them", {"id": instance.pk})
+        return service(instance_id=instance.pk, actor=actor)
 
     return call
 
@@ -41,6 +65,7 @@ INSTANCE_OPERATIONS = (
         call=_calls(lifecycle.initialize_instance),
         is_allowed=_in_status(Verb.INITIALIZE),
         icon="construction",
+        right="operate",
     ),
     Operation(
         name="force_initialize",
@@ -55,6 +80,7 @@ INSTANCE_OPERATIONS = (
         icon="restart_alt",
         variant=ActionVariant.WARNING,
         is_destructive=True,
+        right="operate",
     ),
     Operation(
         name="start",
@@ -65,6 +91,7 @@ INSTANCE_OPERATIONS = (
         is_allowed=_in_status(Verb.START),
         icon="play_arrow",
         variant=ActionVariant.PRIMARY,
+        right="operate",
     ),
     Operation(
         name="trigger",
@@ -74,6 +101,7 @@ INSTANCE_OPERATIONS = (
         call=_calls(triggers.trigger_instance),
         is_allowed=_in_status(Verb.TRIGGER),
         icon="bolt",
+        right="operate",
     ),
     Operation(
         name="stop",
@@ -88,6 +116,7 @@ INSTANCE_OPERATIONS = (
         icon="stop_circle",
         variant=ActionVariant.WARNING,
         is_destructive=True,
+        right="operate",
     ),
     Operation(
         name="uninitialize",
@@ -102,6 +131,7 @@ INSTANCE_OPERATIONS = (
         icon="layers_clear",
         variant=ActionVariant.WARNING,
         is_destructive=True,
+        right="operate",
     ),
     Operation(
         name="activate",
@@ -111,6 +141,7 @@ INSTANCE_OPERATIONS = (
         call=_calls(lifecycle.activate_instance),
         is_allowed=_persistent(Verb.ACTIVATE, active=False),
         icon="toggle_on",
+        right="operate",
     ),
     Operation(
         name="deactivate",
@@ -123,6 +154,7 @@ INSTANCE_OPERATIONS = (
         call=_calls(lifecycle.deactivate_instance),
         is_allowed=_persistent(Verb.DEACTIVATE, active=True),
         icon="toggle_off",
+        right="operate",
     ),
     Operation(
         name="sync",
@@ -132,6 +164,22 @@ INSTANCE_OPERATIONS = (
         call=_calls(syncing.sync_instance),
         is_allowed=_in_status(Verb.SYNC),
         icon="sync",
+        right="operate",
+    ),
+    Operation(
+        name="force_delete_pods",
+        title="Force delete pods",
+        done="pods that did not end were removed",
+        effect=(
+            "Pods that were told to end and do not go, as those of a lost node, are taken out of the cluster without "
+            "waiting for their node. What it still runs of them may go on. All other pods are left alone."
+        ),
+        call=_for_operators(forcing.force_delete_pods),
+        is_allowed=lambda instance: instance.status != InstanceStatus.PENDING,
+        icon="delete_forever",
+        variant=ActionVariant.WARNING,
+        is_destructive=True,
+        right="force",
     ),
     Operation(
         name="delete",
@@ -141,7 +189,7 @@ INSTANCE_OPERATIONS = (
             "An open run is stopped first. Deployments, Jobs and Services are deleted from the cluster; nodes, runs "
             "and logs are removed from the records. Only the journal stays. This cannot be undone."
         ),
-        call=_calls(lifecycle.delete_instance),
+        call=_calls(lifecycle.delete_instance, Right.EDIT),
         is_allowed=_in_status(Verb.DELETE),
         icon="delete",
         variant=ActionVariant.DANGER,

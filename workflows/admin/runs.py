@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
@@ -13,27 +12,33 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from secflow.console.display import Table, badge, duration, json_field, link, list_url, moment, once, shortened
+from secflow.console.display import json_field, once
 from secflow.console.filters import TimeFilter
+from secflow.console.live import LivePage, LivePart
 from secflow.console.pages import UncountedAdmin, user_names
 from workflows.admin.cells import (
-    WORKFLOWS,
     ActorColumn,
     InstanceColumn,
     StatusColumn,
     TimesColumns,
     instance_link,
 )
-from workflows.models import NodeRun, Run
-
-_NODES = 500
+from workflows.admin.run_live import run_part
+from workflows.models import Run
 
 
 @admin.register(Run)
-class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, UncountedAdmin):
+class RunAdmin(LivePage, InstanceColumn, StatusColumn, TimesColumns, ActorColumn, UncountedAdmin):
     """Runs and set-ups, newest first."""
 
+    live_template = "console/run_live.html"
+
+    class Media:
+        css = {"all": ["console/graph.css"]}
+        js = ["console/graph.js"]
+
     actor_field = "actor"
+    project_field, creator_field = "instance__project_id", "instance__created_by"
     list_select_related = ("instance",)
     list_defer = ("edges", "instance__edges", "instance__nodes")
     list_display = (
@@ -57,18 +62,17 @@ class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, Uncounte
         ("started_at", TimeFilter),
         ("finished_at", TimeFilter),
     )
+    search_ids = {"wf-inst-": "instance_id"}
     search_fields = ("instance__name", "instance__id__exact", "message")
-    search_help_text = "Instance's name or id, or words of the message"
+    search_help_text = "Instance's name or id, or words of the message, in the newest 100,000"
     fieldsets = (
         (
-            "State",
+            "What it is",
             {
                 "fields": (
                     "number",
                     "purpose",
                     "instance_field",
-                    "status_badge",
-                    "message",
                     "trigger",
                     "started_by",
                     "started_at",
@@ -78,7 +82,7 @@ class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, Uncounte
         ),
         ("Frozen graph", {"classes": ("collapse",), "fields": ("edges_json",)}),
     )
-    readonly_fields = ("edges_json", "status_badge", "instance_field", "started_by")
+    readonly_fields = ("edges_json", "instance_field", "started_by")
 
     edges_json = json_field("edges")
 
@@ -90,36 +94,13 @@ class RunAdmin(InstanceColumn, StatusColumn, TimesColumns, ActorColumn, Uncounte
     def instance_field(self, row: Run) -> SafeString:
         return instance_link(row.instance_id, row.instance.name)
 
-    @display(description="Status")
-    def status_badge(self, row: Run) -> SafeString | str:
-        return badge(row.status)
-
     @display(description="By")
     @once
     def started_by(self, row: Run) -> str:
         return user_names({row.actor}).get(row.actor, row.actor)
 
-    def related_tables(self, request: HttpRequest, obj: Run) -> list[Table]:
-        """What every node did in this run; one query."""
-        records = NodeRun.objects.filter(run=obj).defer("spec", "diagnosis").order_by("id")
-        return [
-            Table(
-                "Nodes",
-                ("Node", "Type", "Attempt", "Status", "Cluster object", "Started", "Took", "Message"),
-                [
-                    (
-                        link(WORKFLOWS, "noderun", record.pk, record.node_name),
-                        record.node_type,
-                        record.attempt,
-                        badge(record.status),
-                        record.resource_name,
-                        moment(record.started_at),
-                        duration(record.started_at, record.finished_at, now=timezone.now()),
-                        shortened(record.message),
-                    )
-                    for record in records[:_NODES]
-                ],
-                more=list_url(WORKFLOWS, "noderun", run=obj.pk),
-                more_label="All of them in a list",
-            )
-        ]
+    def live_part(self, request: HttpRequest, obj: Run) -> LivePart:
+        return run_part(obj)
+
+    def live_instance(self, obj: Run) -> str:
+        return str(obj.instance_id)

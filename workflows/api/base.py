@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ from secflow.http.errors import field_error
 from secflow.http.openapi import path_parameter
 from secflow.http.views import ApiView
 from workflows.api.outputs import Row, instance_output, node_outputs
+from workflows.domain.actors import Right
 from workflows.domain.errors import NotFound
 from workflows.selectors.instances import VisibleInstance, get_visible_instance, instance_row
 from workflows.selectors.nodes import has_inputs, node_row, node_rows, template_views
 
 DIALECT_HEADER = "X-SecFlow-Status-Dialect"
+KEY_HEADER = "Idempotency-Key"
 SEED, READINESS = "seed", "readiness"
 
 INSTANCE_ID = path_parameter("instance_id", "Id of the workflow instance.")
@@ -34,9 +37,14 @@ class InstanceView(ApiView):
         # Read before anything is done: a wrong word must not leave a change behind an error.
         self.shows_readiness = dialect_of(request) == READINESS
 
-    def visible(self, instance_id: str) -> VisibleInstance:
-        """The instance, if the caller may use it. Raises NotFound or Forbidden."""
-        return get_visible_instance(actor=self.actor, instance_id=instance_id)
+    def visible(self, instance_id: str, right: Right | None = None) -> VisibleInstance:
+        """The instance, if the caller has the right on it. Raises NotFound or Forbidden.
+
+        When no right is named, it takes one to read for GET, and one to edit for all else.
+        """
+        if right is None:
+            right = Right.READ if self.request.method in ("GET", "HEAD") else Right.EDIT
+        return get_visible_instance(actor=self.actor, instance_id=instance_id, right=right)
 
     def answer(self, instance_id: str, *, status: int = 200) -> Response:
         """The whole instance as it is now."""
@@ -64,6 +72,14 @@ class InstanceView(ApiView):
         """The nodes of one instance as they are now."""
         nodes = node_rows([instance_id]).get(instance_id, [])
         return node_outputs(instance_row(instance_id), nodes, template_views(nodes))
+
+
+def key_of(request: Request) -> str | None:
+    """The caller's key that makes a repeated request recognizable. Raises a 400 for one that cannot be kept."""
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise field_error(KEY_HEADER, "must be 1 to 255 visible ASCII characters without spaces")
+    return key
 
 
 def dialect_of(request: Request) -> str:

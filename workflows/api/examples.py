@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 _INSTANCE_ID = "wf-inst-nightly-scan-x81m44zt"
@@ -142,3 +143,17 @@ STATISTICS: dict[str, Any] = {
     },
     "templates": {"app_templates": 4, "job_templates": 7},
 }
+EVENT: dict[str, Any] = {
+    "cursor": "81244-1302",
+    "instance_id": _INSTANCE_ID,
+    "sequence": 12,
+    "project_id": "p1",
+    "kind": "node.succeeded",
+    "node_id": _JOB_ID,
+    "run_number": 4,
+    "actor": "system",
+    "message": "",
+    "data": {},
+    "created_at": "2026-03-01T09:13:12.040211",
+}
+EVENT_MESSAGE = f"id: {EVENT['cursor']}\nevent: {EVENT['kind']}\ndata: {json.dumps(EVENT)}\n\n"

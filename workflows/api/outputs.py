@@ -90,7 +90,10 @@ def record_output(row: Row, texts: Mapping[str, Row]) -> dict[str, Any]:
         "init_logs": _text(texts.get("init"), task_id),
         "execution_logs": _text(texts.get("execution"), task_id),
         "log_updated_at": iso(max(fetched, default=None)),
-        "metadata": {"purpose": row["run__purpose"]} | ({"diagnosis": row["diagnosis"]} if row["diagnosis"] else {}),
+        "metadata": {
+            "purpose": row["run__purpose"],
+            **{name: row[name] for name in ("diagnosis", "evidence") if row[name]},
+        },
         "created_at": iso(row["created_at"]),
         "updated_at": iso(row["updated_at"]),
     }
@@ -120,6 +123,7 @@ def _node(row: Row, template: TemplateView | None, resolution: Resolution | None
         "started_at": iso(row["started_at"]),
         "finished_at": iso(row["finished_at"]),
         "message": row["message"],
+        **({"diagnosis": row["diagnosis"]} if "diagnosis" in row else {}),
         "created_at": iso(row["created_at"]),
     }
 

@@ -7,9 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from templates_app.api.outputs import EnvVarOutput, ResourceRequirementsOutput, ServicePortOutput, VolumeMountOutput
-from workflows.api.inputs import INGRESS_TYPES, NODE_TYPES
 from workflows.domain.statuses import NodeStatus, Readiness, RunMode, ServiceType, TriggerType
 from workflows.selectors.instances import STATUS_WORDS
+from workflows.services.bodies import INGRESS_TYPES, NODE_TYPES
 
 _TIME = "UTC without offset, `2026-02-25T10:00:00`."
 
@@ -39,6 +39,15 @@ class SourcedVolumeMountOutput(serializers.Serializer[Any]):
     source_pvc_name = serializers.CharField(allow_null=True)
     read_only = serializers.BooleanField()  # type: ignore[assignment]
     pvc_name = serializers.CharField(allow_null=True, help_text="The claim it comes to now; null when not known yet.")
+
+
+class DiagnosisOutput(serializers.Serializer[Any]):
+    """Why a node failed or does not get on; the words of `category` are stable."""
+
+    category = serializers.CharField(help_text="Such as image_pull, out_of_memory, unschedulable, quota or timeout.")
+    summary = serializers.CharField(help_text="What is wrong.")
+    detail = serializers.CharField(allow_blank=True, help_text="The cluster's own words; may be empty.")
+    resolution = serializers.CharField(help_text="What to do about it.")
 
 
 class NodeOutput(serializers.Serializer[Any]):
@@ -72,6 +81,7 @@ class NodeOutput(serializers.Serializer[Any]):
     started_at = serializers.CharField(allow_null=True, help_text=_TIME)
     finished_at = serializers.CharField(allow_null=True)
     message = serializers.CharField(allow_null=True)
+    diagnosis = DiagnosisOutput(required=False, help_text="Only while the node has a trouble or failed by one.")
     created_at = serializers.CharField()
 
 
@@ -190,3 +200,26 @@ class StatisticsOutput(serializers.Serializer[Any]):
     total_instances = serializers.IntegerField()
     status_distribution = serializers.DictField(child=serializers.IntegerField())
     templates = TemplateCountsOutput()
+
+
+class EventOutput(serializers.Serializer[Any]):
+    """One entry of the journal."""
+
+    cursor = serializers.CharField(help_text="Where to go on after this event; a text without a meaning of its own.")
+    instance_id = serializers.CharField()
+    sequence = serializers.IntegerField(help_text="Counts the events of one instance from 1, without a gap.")
+    project_id = serializers.CharField()
+    kind = serializers.CharField(help_text="`<noun>.<fact>`, such as `node.succeeded`.")
+    node_id = serializers.CharField(allow_null=True)
+    run_number = serializers.IntegerField(allow_null=True)
+    actor = serializers.CharField(help_text="The id of whoever caused it; `system` is the engine.")
+    message = serializers.CharField(allow_blank=True)
+    data = serializers.DictField(help_text="What the kind needs, such as a diagnosis.")  # type: ignore[assignment]
+    created_at = serializers.CharField()
+
+
+class EventsOutput(serializers.Serializer[Any]):
+    """Events in order, and the cursor to ask with next time."""
+
+    items = EventOutput(many=True)
+    cursor = serializers.CharField()

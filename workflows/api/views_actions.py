@@ -12,18 +12,19 @@ from secflow.http.openapi import MessageOutput, documented, query_parameter
 from secflow.http.serializers import read_body
 from secflow.http.views import PublicView
 from workflows.api import examples
-from workflows.api.base import INSTANCE_ID, InstanceView
-from workflows.api.inputs import InitializeInput
-from workflows.api.parameters import DIALECT, TRIGGER_TOKEN
+from workflows.api.base import INSTANCE_ID, InstanceView, key_of
+from workflows.api.parameters import DIALECT, IDEMPOTENCY_KEY, TRIGGER_TOKEN
 from workflows.api.schemas import InstanceOutput
+from workflows.domain.actors import Right
 from workflows.services import lifecycle, syncing, triggers
+from workflows.services.bodies import InitializeInput
 
 TAG = "Actions"
 Post = Callable[..., Response]
 
 
 def _action(
-    summary: str, description: str, *, name: str, errors: tuple[int, ...], **kwargs: Any
+    summary: str, description: str, *, name: str, errors: tuple[int, ...], has_key: bool = False, **kwargs: Any
 ) -> Callable[[Post], Post]:
     return documented(
         summary,
@@ -33,7 +34,7 @@ def _action(
         answer=InstanceOutput,
         errors=(400, 403, 404, *errors),
         example=examples.INSTANCE,
-        parameters=[INSTANCE_ID, DIALECT],
+        parameters=[INSTANCE_ID, DIALECT, *([IDEMPOTENCY_KEY] if has_key else [])],
         **kwargs,
     )
 
@@ -49,7 +50,7 @@ class InitializeView(InstanceView):
         request_example={"force": False},
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
+        self.visible(instance_id, Right.OPERATE)
         body = read_body(request, InitializeInput)
         lifecycle.initialize_instance(instance_id=instance_id, actor=self.actor, force=body["force"])
         return self.answer(instance_id)
@@ -63,7 +64,7 @@ class UninitializeView(InstanceView):
         errors=(409,),
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
+        self.visible(instance_id, Right.OPERATE)
         lifecycle.uninitialize_instance(instance_id=instance_id, actor=self.actor)
         return self.answer(instance_id)
 
@@ -74,10 +75,11 @@ class StartView(InstanceView):
         "Accepts a run; nodes start as their upstream nodes succeed. Missing app objects are made during the run.",
         name="start",
         errors=(409,),
+        has_key=True,
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
-        lifecycle.start_instance(instance_id=instance_id, actor=self.actor)
+        self.visible(instance_id, Right.OPERATE)
+        lifecycle.start_instance(instance_id=instance_id, actor=self.actor, key=key_of(request))
         return self.answer(instance_id)
 
 
@@ -89,7 +91,7 @@ class StopView(InstanceView):
         errors=(409,),
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
+        self.visible(instance_id, Right.OPERATE)
         lifecycle.stop_instance(instance_id=instance_id, actor=self.actor)
         return self.answer(instance_id)
 
@@ -103,7 +105,7 @@ class SyncView(InstanceView):
         errors=(),
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
+        self.visible(instance_id, Right.OPERATE)
         syncing.sync_instance(instance_id=instance_id, actor=self.actor)
         return self.answer(instance_id)
 
@@ -116,7 +118,7 @@ class ActivateView(InstanceView):
         errors=(409,),
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
+        self.visible(instance_id, Right.OPERATE)
         lifecycle.activate_instance(instance_id=instance_id, actor=self.actor)
         return self.answer(instance_id)
 
@@ -129,7 +131,7 @@ class DeactivateView(InstanceView):
         errors=(409,),
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
+        self.visible(instance_id, Right.OPERATE)
         lifecycle.deactivate_instance(instance_id=instance_id, actor=self.actor)
         return self.answer(instance_id)
 
@@ -143,11 +145,11 @@ class TriggerView(InstanceView):
         answer=MessageOutput,
         errors=(400, 403, 404, 409),
         example=examples.TRIGGERED,
-        parameters=[INSTANCE_ID],
+        parameters=[INSTANCE_ID, IDEMPOTENCY_KEY],
     )
     def post(self, request: Request, instance_id: str) -> Response:
-        self.visible(instance_id)
-        triggers.trigger_instance(instance_id=instance_id, actor=self.actor)
+        self.visible(instance_id, Right.OPERATE)
+        triggers.trigger_instance(instance_id=instance_id, actor=self.actor, key=key_of(request))
         return _triggered(instance_id)
 
 
@@ -165,12 +167,13 @@ class HttpTriggerView(PublicView):
         parameters=[
             INSTANCE_ID,
             TRIGGER_TOKEN,
+            IDEMPOTENCY_KEY,
             query_parameter("token", "The trigger secret, for callers that cannot set headers."),
         ],
     )
     def post(self, request: Request, instance_id: str) -> Response:
         secret = request.headers.get("X-Trigger-Token") or request.query_params.get("token") or None
-        triggers.fire_http_trigger(instance_id=instance_id, secret=secret)
+        triggers.fire_http_trigger(instance_id=instance_id, secret=secret, key=key_of(request))
         return _triggered(instance_id)
 
 

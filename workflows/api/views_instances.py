@@ -10,12 +10,12 @@ from secflow.http.query import list_body, page_asked_for, query_choice, query_te
 from secflow.http.serializers import read_body
 from workflows.api import examples
 from workflows.api.base import INSTANCE_ID, InstanceView
-from workflows.api.inputs import EdgeActionInput, InstanceChangesInput, InstanceInput
 from workflows.api.parameters import DIALECT
 from workflows.api.schemas import InstanceListOutput, InstanceOutput, StatisticsOutput
 from workflows.selectors.instances import STATUS_WORDS, list_instances
 from workflows.selectors.statistics import read_statistics
 from workflows.services import authoring, authoring_edges, lifecycle
+from workflows.services.bodies import EdgeActionInput, InstanceChangesInput, InstanceInput
 
 TAG = "Instances"
 _PROJECT = query_parameter("project_id", "Only this project. `all` means every project.")
@@ -32,6 +32,7 @@ class InstanceListView(InstanceView):
         example={"total": 1, "items": [examples.INSTANCE]},
         parameters=[
             _PROJECT,
+            query_parameter("name", "Only instances of exactly this name."),
             query_parameter("status", "Life-cycle status or readiness.", choices=STATUS_WORDS),
             *PAGING,
             DIALECT,
@@ -42,6 +43,7 @@ class InstanceListView(InstanceView):
         found = list_instances(
             actor=self.actor,
             project_id=query_text(request, "project_id", absent={"all"}),
+            name=query_text(request, "name"),
             status=query_choice(request, "status", STATUS_WORDS),
             page=page,
         )

@@ -10,12 +10,12 @@ from secflow.http.query import list_body, page_or_first, query_bool, query_int, 
 from secflow.http.serializers import read_body
 from workflows.api import examples
 from workflows.api.base import INSTANCE_ID, NODE_ID, InstanceView
-from workflows.api.inputs import NodeChangesInput, NodeInput
 from workflows.api.outputs import record_output
 from workflows.api.schemas import LogRecordListOutput, NodeOutput, PodLogOutput
 from workflows.selectors.logs import list_log_records
 from workflows.selectors.nodes import check_node, get_node
 from workflows.services import authoring_nodes, logs
+from workflows.services.bodies import NodeChangesInput, NodeInput
 
 TAG = "Nodes"
 MAX_TAIL_LINES = 10_000

@@ -50,6 +50,7 @@ class WorkflowInstance(models.Model):
     class Meta:
         db_table = "secflow_platform_workflow_workflow_instance"
         ordering = ["-created_at", "id"]
+        permissions = [("operate_workflowinstance", "Can run workflow instances: initialize, start, stop, trigger ...")]
         constraints = [
             one_of("status", InstanceStatus, "secflow_instance_status"),
             one_of("run_mode", RunMode, "secflow_instance_run_mode"),
@@ -60,6 +61,7 @@ class WorkflowInstance(models.Model):
         indexes = [
             models.Index(fields=["-created_at", "id"], name="secflow_instance_newest"),
             models.Index(fields=["project_id", "-created_at", "id"], name="secflow_instance_by_project"),
+            models.Index(fields=["created_by"], name="secflow_instance_by_creator"),
         ]
 
     def __str__(self) -> str:

@@ -38,6 +38,16 @@ class Run(models.Model):
                 fields=["instance"], condition=models.Q(finished_at__isnull=True), name="secflow_run_one_open"
             ),
         ]
+        indexes = [
+            # The first page counts what ended in the last day, and shows what failed.
+            models.Index(
+                fields=["finished_at"],
+                include=["status"],
+                condition=models.Q(purpose="run", finished_at__isnull=False),
+                name="secflow_run_ended",
+            ),
+            models.Index(fields=["-finished_at"], condition=models.Q(status="failed"), name="secflow_run_failed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.number} of {self.instance_id}"
@@ -66,6 +76,7 @@ class NodeRun(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     message = models.TextField(null=True, blank=True)
     diagnosis = models.JSONField(null=True, blank=True)
+    evidence = models.JSONField(null=True, blank=True, help_text="What the cluster showed when the node failed.")
     clock_started_at = models.DateTimeField(null=True, blank=True)
     clock_used = models.FloatField(default=0.0)
     due_at = models.DateTimeField(null=True, blank=True)

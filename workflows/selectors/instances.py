@@ -9,12 +9,13 @@ from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Que
 
 from secflow.http.query import Page
 from secflow.projects.access import is_member, member_projects
-from workflows.domain.actors import Actor
+from workflows.domain.actors import Actor, Right
 from workflows.domain.errors import Forbidden, NotFound
 from workflows.domain.node_types.registry import node_types
 from workflows.domain.statuses import InstanceStatus, NodeStatus, Readiness
 from workflows.models import WorkflowInstance, WorkflowNode
 
+_WORDS: Final = {Right.READ: "use", Right.OPERATE: "run", Right.EDIT: "change"}
 STATUS_WORDS: Final = tuple(dict.fromkeys([*map(str, InstanceStatus), *map(str, Readiness)]))
 
 _COLUMNS: Final = (
@@ -58,33 +59,49 @@ class InstanceList:
 
 
 def visible_instances(actor: Actor) -> QuerySet[WorkflowInstance]:
-    """What the actor may read: its own, those of its projects, everything for administrators (contract A.3)."""
+    """What the actor may read: its own, those of its projects; everything for administrators, operators and auditors
+    (contract A.3).
+    """
     rows = WorkflowInstance.objects.all()
-    if actor.is_admin:
+    if actor.has_everywhere(Right.READ):
         return rows
     return rows.filter(Q(created_by=actor.id) | Q(project_id__in=member_projects(actor)))
 
 
-def get_visible_instance(*, actor: Actor, instance_id: str) -> VisibleInstance:
-    """The instance, for whatever follows. Raises NotFound, then Forbidden (contract A.3). At most two queries."""
+def get_visible_instance(*, actor: Actor, instance_id: str, right: Right = Right.READ) -> VisibleInstance:
+    """The instance, for what `right` names. Raises NotFound, then Forbidden (contract A.3). At most two queries."""
     row = WorkflowInstance.objects.filter(pk=instance_id).values("id", "project_id", "created_by").first()
     if row is None:
         raise NotFound("workflow_instance", instance_id)
-    if not (actor.is_admin or row["created_by"] == actor.id or is_member(actor, row["project_id"])):
-        raise Forbidden(
-            f"only its creator and members of project {row['project_id']} may use this workflow; ask to be added",
-            {"resource": "workflow_instance", "id": instance_id},
-        )
+    check_right(actor, right, instance_id=row["id"], project_id=row["project_id"], created_by=row["created_by"])
     return VisibleInstance(id=row["id"], project_id=row["project_id"])
 
 
+def check_right(actor: Actor, right: Right, *, instance_id: str, project_id: str, created_by: str) -> None:
+    """Raises Forbidden unless the actor has the right on an instance with these columns. At most one query."""
+    if actor.has_everywhere(right) or created_by == actor.id or is_member(actor, project_id):
+        return
+    word = _WORDS[right] if actor.has_everywhere(Right.READ) else "use"
+    raise Forbidden(
+        f"only its creator and members of project {project_id} may {word} this workflow; ask to be added",
+        {"resource": "workflow_instance", "id": instance_id},
+    )
+
+
 def list_instances(
-    *, actor: Actor, project_id: str | None = None, status: str | None = None, page: Page | None = None
+    *,
+    actor: Actor,
+    project_id: str | None = None,
+    name: str | None = None,
+    status: str | None = None,
+    page: Page | None = None,
 ) -> InstanceList:
     """Instances as rows of columns. `status` is a word of B.4 or B.5; no page means all of them (contract A.7)."""
     found = visible_instances(actor)
     if project_id is not None:
         found = found.filter(project_id=project_id)
+    if name is not None:
+        found = found.filter(name=name)
     if status is not None:
         found = found.filter(_with_status(status))
     rows = found.order_by("-created_at", "id").values(*_COLUMNS)

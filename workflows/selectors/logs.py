@@ -23,6 +23,7 @@ _COLUMNS: Final = (
     "finished_at",
     "message",
     "diagnosis",
+    "evidence",
     "created_at",
     "updated_at",
     "run__number",

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from templates_app.models import AppTemplate, JobTemplate
 from workflows.domain.errors import NotFound
 from workflows.domain.inputs import TemplateView
-from workflows.models import WorkflowNode
+from workflows.domain.statuses import NodeStatus
+from workflows.models import NodeRun, WorkflowNode
 
 _COLUMNS: Final = (
     "id",
@@ -45,17 +46,23 @@ _COLUMNS: Final = (
     "message",
     "created_at",
 )
+_MAY_BE_TROUBLED: Final = frozenset({NodeStatus.PENDING, NodeStatus.RUNNING, NodeStatus.FAILED})
 _SERVICE_COLUMNS: Final = ("create_service", "service_name", "service_ports", "service_type")
 
 Rows = list[dict[str, Any]]
 
 
 def node_rows(instance_ids: Collection[str]) -> dict[str, Rows]:
-    """The columns of every node of these instances, oldest first, by instance id. One query."""
+    """The columns of every node of these instances, oldest first, by instance id.
+
+    One query, and one more when some node is in trouble: such a node has its `diagnosis` too.
+    """
     found: dict[str, Rows] = defaultdict(list)
     if instance_ids:
         nodes = WorkflowNode.objects.filter(instance_id__in=instance_ids).order_by("created_at", "id")
-        for row in nodes.values(*_COLUMNS):
+        rows = list(nodes.values(*_COLUMNS))
+        _add_diagnoses(rows)
+        for row in rows:
             found[row["instance_id"]].append(row)
     return found
 
@@ -65,7 +72,21 @@ def node_row(*, instance_id: str, node_id: str) -> dict[str, Any]:
     row = WorkflowNode.objects.filter(pk=node_id, instance_id=instance_id).values(*_COLUMNS).first()
     if row is None:
         raise NotFound("workflow_node", node_id)
+    _add_diagnoses([row])
     return row
+
+
+def _add_diagnoses(rows: Rows) -> None:
+    """Gives nodes that failed or do not get on what their newest record says about it."""
+    troubled = {row["id"]: row for row in rows if row["message"] and row["status"] in _MAY_BE_TROUBLED}
+    if not troubled:
+        return
+    # By instance: the newest records of an instance are those of its nodes, however many runs there were.
+    records = NodeRun.objects.filter(instance_id=OuterRef("instance_id"), node_id=OuterRef("pk")).order_by("-id")
+    nodes = WorkflowNode.objects.filter(pk__in=troubled).values_list("pk", Subquery(records.values("diagnosis")[:1]))
+    for node_id, diagnosis in nodes:
+        if diagnosis:
+            troubled[node_id]["diagnosis"] = diagnosis
 
 
 def get_node(*, instance_id: str, node_id: str) -> WorkflowNode:

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Model
 
 from workflows.domain.statuses import NodeStatus
 from workflows.domain.transitions import NODE_MOVES, SETUP_MOVES, NodeEvent, SetupEvent
-from workflows.models import NodeRun, Run, WorkflowNode, Workload
+from workflows.models import NodeRun, WorkflowNode, Workload
 from workflows.services.advancing import SYSTEM
 from workflows.services.journal import Entry
-from workflows.services.moves import move_nodes
+from workflows.services.loading import Facts
+from workflows.services.moves import add_move
+from workflows.services.statements import Statements, update_rows
+
+LATE = timedelta(seconds=5)  # what ended longer ago than this was not seen as it happened
 
 
 class Batch:
     """Changes to the rows of one locked instance. The objects show them at once, the database after `flush`.
 
-    Rows that change alike share one UPDATE. A row that changes a second time makes what waits be written first, so the order
-    of the changes of one row is kept.
+    Rows that change alike share one UPDATE. A row that changes a second time makes what waits be added to the statements first,
+    so the order of the changes of one row is kept.
     """
 
-    def __init__(self, run: Run | None, records: dict[int, NodeRun], now: datetime) -> None:
-        self.run = run
-        self.records = records  # of the open run, by workload id
-        self.now = now
+    def __init__(self, facts: Facts) -> None:
+        self.run = facts.run
+        self.records = facts.records
+        self.now: datetime = facts.instance.locked_at
+        self.statuses = facts.statuses
+        self.writes = Statements()
         self.entries: list[Entry] = []
         self.ended: list[NodeRun] = []
         self.pods: dict[int, str] = {}  # record id -> the pod that decided its end
         self.confirm: list[int] = []
+        self.unwanted: list[int] = []  # workloads that are to be removed, because their nodes were given up
         self.moved = 0
-        self._moves: dict[tuple[NodeEvent | SetupEvent, str | None], list[str]] = defaultdict(list)
+        self._moves: dict[tuple[NodeEvent | SetupEvent, str | None, datetime | None], list[str]] = defaultdict(list)
         self._updates: dict[tuple[type[Model], str], tuple[dict[str, Any], list[int | str]]] = {}
         self._waiting: set[tuple[type[Model], int | str]] = set()
 
@@ -55,16 +62,24 @@ class Batch:
         diagnosis: dict[str, str] | None,
         *,
         pod: str | None = None,
+        finished_at: datetime | None = None,
     ) -> None:
-        """Moves the record and its node by an event, with a journal entry; nothing when the table does not allow it."""
+        """Moves the record and its node by an event, with a journal entry; nothing when the table does not allow it.
+
+        `finished_at` is when the cluster says that it ended. It counts when we hear of it late, after an outage; otherwise our own
+        time is more exact, because the cluster's has whole seconds.
+        """
         sources, target = NODE_MOVES[event] if isinstance(event, NodeEvent) else SETUP_MOVES[event]
         if record.status not in sources:
             return
         if diagnosis != record.diagnosis:
             self.change_record(record, diagnosis=diagnosis)
         self._order(NodeRun, record.pk, WorkflowNode, record.node_id)
-        self._moves[event, message].append(record.node_id)
+        is_late = finished_at is not None and finished_at < self.now - LATE
+        self._moves[event, message, finished_at if is_late else None].append(record.node_id)
         record.status, record.message = target, message
+        if self.statuses is not None:
+            self.statuses[record.node_id] = (target, record.node_type)
         self.moved += 1
         data = {"diagnosis": diagnosis} if diagnosis else {}
         self.entries.append(
@@ -76,12 +91,12 @@ class Batch:
                 self.pods[record.pk] = pod
 
     def flush(self) -> None:
-        """Writes what waits."""
-        for (event, message), node_ids in self._moves.items():
+        """Adds what waits to the statements."""
+        for (event, message, finished_at), node_ids in self._moves.items():
             if self.run is not None:
-                move_nodes(self.run, node_ids, event, now=self.now, message=message)
+                add_move(self.writes, self.run, node_ids, event, now=self.now, message=message, finished_at=finished_at)
         for (model, _), (changes, pks) in self._updates.items():
-            model._default_manager.filter(pk__in=pks).update(**changes)
+            update_rows(self.writes, model, pks, changes)
         self._moves.clear()
         self._updates.clear()
         self._waiting.clear()

@@ -17,9 +17,11 @@ from django.db.models.functions import Now
 
 from k8s_bridge.errors import ClusterError
 from k8s_bridge.names import namespace_of
+from secflow.transactions import retried
 from workflows.dispatch import CLEAN_UP_INSTANCE, send_after_commit
 from workflows.domain.statuses import WANTED, CleanupGoal, InstanceStatus, NodeStatus, WorkloadState
 from workflows.domain.transitions import InstanceEvent
+from workflows.killpoints import AFTER_DELETE, pass_by
 from workflows.models import Cleanup, NodeLog, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway
@@ -114,6 +116,7 @@ def _turn(row: Cleanup) -> bool:
             Cleanup.objects.filter(pk=instance.pk, generation=row.generation).update(due_at=Now())
             send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
             return False
+    pass_by(AFTER_DELETE)
     return _finish(row, unwanted)
 
 
@@ -125,6 +128,7 @@ def _fetch_last_words(instance: WorkflowInstance) -> None:
         capture_logs(node_run_ids=ids)
 
 
+@retried
 def _finish(row: Cleanup, unwanted: set[int]) -> bool:
     """Carries out the goal, if no newer request came and no launch is still in somebody's hands."""
     with transaction.atomic():

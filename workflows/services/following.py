@@ -6,13 +6,16 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from k8s_bridge.names import shard_of
 from k8s_bridge.observations import Observation, Phase, observe
 from k8s_bridge.watcher import Change, Snapshot
-from workflows.services.observing import apply_observations
+from workflows.killpoints import AFTER_OBSERVE, pass_by
+from workflows.services.observing import DECISIVE, apply_observations
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +23,10 @@ MOST_AT_ONCE = 200  # observations in one pass: large enough to keep up, small e
 REMEMBERED = 50_000  # objects whose last observation is kept to drop repetitions
 PATIENCE = 0.03  # seconds for which what decides nothing may be overtaken by what does
 LONGEST_PATIENCE = 0.5
+# Every look at an instance costs time in proportion to its nodes, so one with a crowd of running nodes is looked at less often.
+CROWD = 20  # nodes that run at once
+REST_PER_NODE, LONGEST_REST = 0.0005, 0.15  # seconds
 
-DECISIVE = frozenset({Phase.READY, Phase.SUCCEEDED, Phase.FAILED, Phase.GONE})
 _ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
 
@@ -29,11 +34,13 @@ class Inbox:
     """What waits to be applied. Observations that can move a run come first; the others give way for a moment, and of those
     about one object only the last one is kept.
 
-    Per object the order is kept: an observation never comes after a newer one of the same object.
+    Per object the order is kept: an observation never comes after a newer one of the same object. What is said of an instance
+    that rests is kept until its rest is over.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._resting: dict[str, float] = {}  # instance id -> until when, by the monotonic clock
         self._decisive: deque[Observation] = deque()
         self._patient: dict[tuple[str, str], tuple[float, Observation]] = {}
 
@@ -51,21 +58,37 @@ class Inbox:
                 self._patient[key] = (since, seen)
             self._changed.notify()
 
+    def rest(self, instance_id: str, seconds: float) -> None:
+        """Nothing of the instance is taken for so long."""
+        with self._changed:
+            self._resting[instance_id] = time.monotonic() + seconds
+
     def take(self, timeout: float) -> list[Observation]:
         """The next portion, empty when nothing was due within `timeout` seconds."""
         end = time.monotonic() + timeout
         with self._changed:
             while not (batch := self._due(time.monotonic())):
-                left = min([end, *(since + PATIENCE for since, _ in self._patient.values())]) - time.monotonic()
+                ripe = (since + PATIENCE for since, _ in self._patient.values())
+                left = min([end, *ripe, *self._resting.values()]) - time.monotonic()
                 if time.monotonic() >= end:
                     return []
                 self._changed.wait(max(left, 0.001))
             return batch
 
     def _due(self, now: float) -> list[Observation]:
+        self._resting = {instance_id: until for instance_id, until in self._resting.items() if until > now}
         patience = LONGEST_PATIENCE if self._decisive else PATIENCE
-        batch = [self._decisive.popleft() for _ in range(min(len(self._decisive), MOST_AT_ONCE))]
-        ripe = [key for key, (since, _) in self._patient.items() if now - since >= patience]
+        batch: list[Observation] = []
+        later: deque[Observation] = deque()
+        while self._decisive and len(batch) < MOST_AT_ONCE:
+            seen = self._decisive.popleft()
+            (later if seen.instance_id in self._resting else batch).append(seen)
+        self._decisive.extendleft(reversed(later))
+        ripe = [
+            key
+            for key, (since, seen) in self._patient.items()
+            if now - since >= patience and seen.instance_id not in self._resting
+        ]
         batch += [self._patient.pop(key)[1] for key in ripe[: MOST_AT_ONCE - len(batch)]]
         return batch
 
@@ -110,6 +133,12 @@ class Pipeline:
         if known != seen and not is_first_word:
             self._inbox.put(seen)
 
+    def forget(self, shards: Collection[int]) -> None:
+        """What was seen of these shards says nothing any more: somebody else may have seen newer things meanwhile."""
+        for key, seen in list(self._last.items()):
+            if shard_of(seen.instance_id) in shards:
+                self._last.pop(key, None)
+
     def run(self, stop: threading.Event) -> None:
         """Applies what arrives until `stop` is set."""
         while not stop.is_set():
@@ -121,8 +150,10 @@ class Pipeline:
 
     def _apply(self, batch: list[Observation], stop: threading.Event) -> None:
         while not stop.is_set():
+            running: dict[str, int] = {}
             try:
-                apply_observations(batch)
+                apply_observations(batch, running=running)
+                pass_by(AFTER_OBSERVE)
             except (OperationalError, InterfaceError) as err:
                 logger.warning("observations could not be written and are tried again: %s", err)
                 close_old_connections()
@@ -136,6 +167,9 @@ class Pipeline:
                 for seen in batch:
                     self._apply([seen], stop)
                 return
+            for instance_id, count in running.items():
+                if count > CROWD:
+                    self._inbox.rest(instance_id, min(count * REST_PER_NODE, LONGEST_REST))
             if len(self._ended) >= REMEMBERED:
                 self._ended.clear()
             self._ended.update(seen.attempt for seen in batch if seen.phase in _ENDS)

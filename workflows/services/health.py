@@ -59,9 +59,11 @@ class Check:
 
 
 def ask_database() -> None:
-    """The database answers a query."""
+    """The database answers a query, and takes changes: a standby, or one that was set read-only, does not."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+        cursor.execute("SELECT current_setting('transaction_read_only')")
+        if cursor.fetchone()[0] == "on":
+            raise RuntimeError("the database is read-only")
 
 
 def ask_queue() -> None:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from k8s_bridge.diagnosis import diagnose_deletion
+from k8s_bridge.diagnosis import Diagnosis, diagnose_deletion, over_time
 from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
@@ -14,7 +14,7 @@ from workflows.locks import find_and_lock
 from workflows.models import NodeRun, WorkflowInstance, Workload
 from workflows.services.advancing import SYSTEM, advance
 from workflows.services.cleaning import request_cleanup
-from workflows.services.diagnoses import as_data, sentence
+from workflows.services.diagnoses import as_data, from_data, sentence
 from workflows.services.journal import Entry, append
 from workflows.services.logs import want_logs
 from workflows.services.moves import move_nodes
@@ -54,6 +54,10 @@ def confirm_vanished(*, workload_id: int, is_there: bool) -> bool:
         NodeRun.objects.filter(pk=record.pk).update(diagnosis=as_data(diagnosis))
         data = {"diagnosis": as_data(diagnosis)}
         append(instance, Entry("node.vanished", SYSTEM, message, record.node_id, record.run.number, data))
+        if event is NodeEvent.VANISH:
+            # Its pods may still be ending: their last words are to be had for a moment.
+            record.status = NodeStatus.FAILED
+            want_logs([record], now=now)
         advance(instance, record.run, now=now)
         return True
 
@@ -77,10 +81,12 @@ def expire_node(*, node_run_id: int) -> bool:
         if instance is None or record is None:
             return False
         now = instance.locked_at
-        message = _limit_in_words(record)
+        diagnosis = _over_time(record)
+        message, data = sentence(diagnosis), as_data(diagnosis)
         if not move_nodes(record.run, [record.node_id], NodeEvent.EXPIRE, now=now, message=message):
             return False
-        append(instance, Entry("node.expired", SYSTEM, message, record.node_id, record.run.number))
+        NodeRun.objects.filter(pk=record.pk).update(diagnosis=data)
+        append(instance, Entry("node.expired", SYSTEM, message, record.node_id, record.run.number, {"diagnosis": data}))
         record.status = NodeStatus.FAILED
         want_logs([record], now=now)
         workload = record.workload
@@ -94,12 +100,20 @@ def expire_node(*, node_run_id: int) -> bool:
         return True
 
 
-def _limit_in_words(record: NodeRun) -> str:
+def _over_time(record: NodeRun) -> Diagnosis:
+    """Which limit it was, and what the node was at: the trouble that was seen last, else how far its pod had come."""
+    aim = "ready" if record.node_type == "app" else "finished"
     if record.due_reason == "pull":
         limit = f"pull limit: its pod had no place or not all its images within {settings.SECFLOW.pull_limit_seconds} s"
     elif record.due_reason == "claim":
         limit = "missing claim: its pod cannot start without it"
     else:
-        aim = "ready" if record.node_type == "app" else "finished"
         limit = f"timeout: not {aim} within {record.timeout_seconds} s"
-    return f"{limit}. {record.message or 'Read its log, or give the node more time.'}"
+    workload = record.workload
+    if workload is None or workload.state == WorkloadState.LAUNCHING:
+        doing = "Its object in the cluster had not been made."
+    elif not workload.is_pulled:
+        doing = "Its pod had not started."
+    else:
+        doing = f"Its pod was running and had not {'become ready' if aim == 'ready' else 'finished'}."
+    return over_time(limit, doing=doing, trouble=from_data(record.diagnosis))

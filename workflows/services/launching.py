@@ -14,61 +14,39 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from k8s_bridge.diagnosis import Diagnosis, diagnose_error
 from k8s_bridge.errors import ClusterError, QuotaExceeded, Unreachable
 from k8s_bridge.results import Ensured
-from k8s_bridge.specs import Owner, WorkloadSpec
+from secflow.transactions import retried
 from workflows.domain.statuses import WANTED, NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
+from workflows.killpoints import AFTER_CLAIM, AFTER_CREATE, pass_by
 from workflows.locks import find_and_lock
 from workflows.models import NodeRun, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import SYSTEM, advance
-from workflows.services.backoff import backoff
+from workflows.services.backoff import LONGEST_SECONDS, backoff
+from workflows.services.claims import RENEWAL, Claim, claim_launches, renew_claims
 from workflows.services.cleaning import let_go
-from workflows.services.cluster import gateway, installation_uid
+from workflows.services.cluster import gateway
 from workflows.services.diagnoses import as_data, clean, sentence
 from workflows.services.journal import Entry, append
+from workflows.services.logs import capture_logs_of
 from workflows.services.moves import move_nodes
 from workflows.services.setup import settle_setup
+from workflows.services.statements import Statements
 
 logger = logging.getLogger(__name__)
 
-# A worker that died is replaced after this time; one that lives renews its leases long before.
-LEASE = timedelta(seconds=15)
-RENEWAL = 4.0  # seconds between renewals
 QUOTA_PAUSE = 5.0  # seconds between two tries while a quota is used up, at least
+UNREACHABLE_PAUSE = 8.0  # seconds between two tries while the cluster cannot be reached, at most, and a quarter more
 PARALLEL = 8  # calls to the cluster at once for one message
-
-
-@dataclass(slots=True)
-class Lease:
-    """Until when, by this process's monotonic clock, a claim surely holds. All claims of one message share it."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One launch that this worker holds until its lease is over."""
-
-    workload_id: int
-    token: int
-    tries: int
-    instance_id: str
-    node_id: str
-    spec: WorkloadSpec
-    owner: Owner
-    is_setup: bool
-    lease: Lease
 
 
 def launch_workloads(*, workload_ids: Sequence[int]) -> int:
@@ -76,15 +54,22 @@ def launch_workloads(*, workload_ids: Sequence[int]) -> int:
 
     Safe to repeat and to run twice at once: a workload that is not `launching`, or that somebody else holds, is passed over.
     """
-    claims = claim_launches(workload_ids)
+    return launch_claimed(claim_launches(workload_ids))
+
+
+def launch_claimed(claims: Sequence[Claim]) -> int:
+    """Makes the objects of launches that this process has claimed. Returns how many were made or adopted."""
     if not claims:
         return 0
-    results = _ensure_all(claims)
-    made = [(claim, result) for claim, result in zip(claims, results, strict=True) if isinstance(result, Ensured)]
+    pass_by(AFTER_CLAIM)
+    again = [claim.node_id for claim in claims if claim.owner.run > 1]
+    if again:
+        capture_logs_of(node_ids=again)
+    results = list(zip(claims, _ensure_all(claims), strict=True))
+    pass_by(AFTER_CREATE)
+    made = [(claim, result) for claim, result in results if isinstance(result, Ensured)]
     record_launches(made)
-    _note_failures(
-        [(claim, result) for claim, result in zip(claims, results, strict=True) if isinstance(result, ClusterError)]
-    )
+    _note_failures([(claim, result) for claim, result in results if isinstance(result, ClusterError)])
     return len(made)
 
 
@@ -95,96 +80,12 @@ def _ensure_all(claims: Sequence[Claim]) -> list[Ensured | ClusterError]:
         _, waiting = wait(futures, timeout=RENEWAL)
         if not waiting:
             return [future.result() for future in futures]
-        _renew([claim for claim, future in zip(claims, futures, strict=True) if future in waiting])
-
-
-def _renew(claims: Sequence[Claim]) -> None:
-    """Prolongs leases that are still ours; one that somebody took over stays his. One statement."""
-    began = time.monotonic()
-    with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {
-            "ids": [claim.workload_id for claim in claims],
-            "tokens": [claim.token for claim in claims],
-            "lease": LEASE,
-        }
-        cursor.execute(_RENEW, parameters)
-        if cursor.rowcount == len(claims):
-            claims[0].lease.until = began + LEASE.total_seconds()
-
-
-_RENEW = """
-UPDATE secflow_platform_workflow_workload AS w
-   SET lease_until = now() + %(lease)s, due_at = CASE WHEN w.state = 'launching' THEN now() + %(lease)s ELSE w.due_at END
- WHERE w.id IN (
-         SELECT held.id
-           FROM secflow_platform_workflow_workload AS held
-           JOIN unnest(%(ids)s::bigint[], %(tokens)s::int[]) AS mine(id, token)
-             ON held.id = mine.id AND held.lease_token = mine.token
-          WHERE held.lease_until IS NOT NULL ORDER BY held.id FOR NO KEY UPDATE OF held SKIP LOCKED)
-"""
+        renew_claims([claim for claim, future in zip(claims, futures, strict=True) if future in waiting])
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="launch")
-
-
-def claim_launches(workload_ids: Sequence[int]) -> list[Claim]:
-    """Takes the lease of every workload among these that is launching and not held; one statement.
-
-    The database's clock decides, so a worker whose own clock is wrong cannot steal a lease. A row that somebody has locked is
-    passed over: waiting for it while holding others is how deadlocks come about, and it is due again soon.
-    """
-    began = time.monotonic()
-    with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"ids": list(workload_ids), "lease": LEASE}
-        cursor.execute(_CLAIM, parameters)
-        rows = cursor.fetchall()
-    installation = installation_uid()
-    lease = Lease(began + LEASE.total_seconds())
-    return [
-        Claim(
-            workload_id=workload_id,
-            token=token,
-            tries=tries,
-            instance_id=instance_id,
-            node_id=node_id,
-            spec=WorkloadSpec.from_json(_json(spec)),
-            owner=Owner(
-                installation=installation,
-                project_id=project_id,
-                instance_id=instance_id,
-                node_id=node_id,
-                run=run_number,
-                attempt=workload_id,
-            ),
-            is_setup=purpose == RunPurpose.SETUP,
-            lease=lease,
-        )
-        for workload_id, token, tries, instance_id, node_id, run_number, spec, purpose, project_id in rows
-    ]
-
-
-_CLAIM = """
-UPDATE secflow_platform_workflow_workload AS w
-   SET lease_until = now() + %(lease)s, lease_token = w.lease_token + 1, tries = w.tries + 1, due_at = now() + %(lease)s
-  FROM secflow_platform_workflow_node_run AS n, secflow_platform_workflow_run AS r,
-       secflow_platform_workflow_workflow_instance AS i
- WHERE w.id IN (
-         SELECT id FROM secflow_platform_workflow_workload
-          WHERE id = ANY(%(ids)s) AND state = 'launching' AND (lease_until IS NULL OR lease_until < now())
-          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
-   AND n.id = w.node_run_id AND r.id = n.run_id AND i.id = w.instance_id
-RETURNING w.id, w.lease_token, w.tries, w.instance_id, w.node_id, w.run_number, n.spec, r.purpose, i.project_id
-"""
-
-
-def _json(value: Any) -> dict[str, Any]:
-    if isinstance(value, str):  # a raw cursor gives JSON as text, the ORM gives objects
-        import json
-
-        return dict(json.loads(value))
-    return dict(value)
 
 
 def _ensure(claim: Claim) -> Ensured | ClusterError:
@@ -198,9 +99,10 @@ def _ensure(claim: Claim) -> Ensured | ClusterError:
 
 def record_launches(made: Sequence[tuple[Claim, Ensured]]) -> None:
     """Writes down that objects exist. What nobody wants any more by now is deleted again at once."""
+    done = _record_together([(claim, ensured) for claim, ensured in made if ensured.service_name is None])
     late: dict[str, list[tuple[Claim, Ensured]]] = defaultdict(list)
     for claim, ensured in made:
-        if not _record(claim, ensured):
+        if claim.workload_id not in done and not _record(claim, ensured):
             late[claim.instance_id].append((claim, ensured))
     for instance_id, batch in late.items():
         _take_back(instance_id, batch)
@@ -208,6 +110,40 @@ def record_launches(made: Sequence[tuple[Claim, Ensured]]) -> None:
         settle_setup(instance_id)
 
 
+@retried
+def _record_together(made: Sequence[tuple[Claim, Ensured]]) -> set[int]:
+    """The launches without a Service, in one statement. Returns the ids of those that were written down; rows that somebody has
+    locked are left out, because nobody waits for one row while holding others.
+    """
+    if not made:
+        return set()
+    done: set[int] = set()
+    parameters = {
+        "ids": [claim.workload_id for claim, _ in made],
+        "tokens": [claim.token for claim, _ in made],
+        "uids": [ensured.uid for _, ensured in made],
+    }
+    statements = Statements()
+    statements.add(_RECORD, parameters, lambda rows, _: done.update(row[0] for row in rows))
+    statements.send()
+    return done
+
+
+_RECORD = """
+WITH made AS (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(uids)s::text[]) AS m(id, token, uid)
+), mine AS (
+    SELECT w.id, made.uid FROM secflow_platform_workflow_workload AS w JOIN made ON w.id = made.id AND w.lease_token = made.token
+     WHERE w.state IN ('launching', 'live') ORDER BY w.id FOR NO KEY UPDATE OF w SKIP LOCKED
+)
+UPDATE secflow_platform_workflow_workload AS w
+   SET state = 'live', uid = mine.uid, launched_at = now(), lease_until = NULL, due_at = NULL, error = NULL
+  FROM mine WHERE w.id = mine.id
+RETURNING w.id
+"""
+
+
+@retried
 def _record(claim: Claim, ensured: Ensured) -> bool:
     """False when the launch is not this worker's any more. Observing may have been quicker and found it live already."""
     mine = Workload.objects.filter(pk=claim.workload_id, lease_token=claim.token, state__in=WANTED)
@@ -277,7 +213,10 @@ def _note_failures(failures: Sequence[tuple[Claim, ClusterError]]) -> None:
 
 def _pause(claim: Claim, err: ClusterError) -> timedelta:
     least = QUOTA_PAUSE if isinstance(err, QuotaExceeded) else 0.0
-    return backoff(claim.tries, retry_after=max(err.retry_after or 0.0, least), spread=random.random())  # noqa: S311
+    # Tries that nothing answers cost the cluster nothing, and after an outage everything is waited for.
+    longest = UNREACHABLE_PAUSE if isinstance(err, Unreachable) else LONGEST_SECONDS
+    retry_after = max(err.retry_after or 0.0, least)
+    return backoff(claim.tries, retry_after=retry_after, spread=random.random(), longest=longest)  # noqa: S311
 
 
 def _note_waiting(instance: WorkflowInstance, claim: Claim, diagnosis: Diagnosis) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from k8s_bridge.specs import JOB, WorkloadSpec
 from workflows.domain.actors import Actor
-from workflows.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from workflows.domain.errors import Conflict, Invalid, NotFound, Unavailable, WrongStatus
 from workflows.domain.statuses import (
     CleanupGoal,
     InstanceStatus,
@@ -31,6 +31,7 @@ from workflows.services.journal import Entry, append
 from workflows.services.logs import want_logs
 from workflows.services.moves import move_instance, require
 from workflows.services.preflight import Prepared, check_cluster, prepare
+from workflows.services.request_keys import Key
 from workflows.services.runs import FRESH, close_run, open_run, open_run_of, retire, wanted_workloads
 from workflows.services.setup import conclude_setup
 from workflows.services.waiting import wait_until
@@ -62,12 +63,13 @@ def initialize_instance(*, instance_id: str, actor: Actor, force: bool = False) 
     _wait(lambda: not WorkflowInstance.objects.filter(pk=instance_id, status=InstanceStatus.INITIALIZING).exists())
 
 
-def start_instance(*, instance_id: str, actor: Actor) -> None:
-    """Accepts a run (contract E.5); the instance is `running` when this returns.
+def start_instance(*, instance_id: str, actor: Actor, key: str | None = None) -> None:
+    """Accepts a run (contract E.5); the instance is `running` when this returns. With a `key` that was used already, nothing is
+    done: the run of then is the run of this request.
 
     Raises WrongStatus, Invalid without nodes, CycleFound, UnmetInputs, Conflict, Unavailable; nothing is changed or counted then.
     """
-    accept_run(instance_id=instance_id, actor=actor, verb=Verb.START, trigger="start")
+    accept_run(instance_id=instance_id, actor=actor, verb=Verb.START, trigger="start", key=key)
 
 
 def accept_run(
@@ -77,11 +79,34 @@ def accept_run(
     verb: Verb,
     trigger: str,
     guard: Callable[[WorkflowInstance], None] = lambda instance: None,
+    key: str | None = None,
 ) -> None:
     """The one way a run begins, whoever asks for it. `verb` is START or TRIGGER and decides which statuses allow it.
 
-    `guard` raises when something else forbids it; it sees the locked instance.
+    `guard` raises when something else forbids it; it sees the locked instance. A caller's `key` accepts one run at most.
     """
+    if key is None:
+        _accept_run(instance_id, actor, verb, trigger, guard, None)
+        return
+    mark = Key(instance_id, trigger, actor.id, key)
+    if mark.is_used():
+        return
+    try:
+        _accept_run(instance_id, actor, verb, trigger, guard, mark)
+    except (WrongStatus, IntegrityError):
+        # The same request may have come through in the meantime, and made the status what it is.
+        if not mark.is_used():
+            raise
+
+
+def _accept_run(
+    instance_id: str,
+    actor: Actor,
+    verb: Verb,
+    trigger: str,
+    guard: Callable[[WorkflowInstance], None],
+    mark: Key | None,
+) -> None:
     seen = _checked(instance_id, verb)
     prepared = prepare(seen)
     lost = check_cluster(seen, prepared)
@@ -103,6 +128,8 @@ def accept_run(
             has_warning=False,
         )
         run = open_run(instance, prepared, purpose=RunPurpose.RUN, trigger=trigger, actor=actor.id, now=now)
+        if mark is not None:
+            mark.use(run_number=run.number)
         append(instance, Entry("run.accepted", actor.id, run_number=run.number, data={"trigger": trigger}))
         advance(instance, run, now=now)
 

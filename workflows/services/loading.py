@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
+from workflows.domain.statuses import NodeStatus
 from workflows.models import NodeRun, Run, WorkflowInstance, Workload
+from workflows.services.statements import Rows, Statements
+
+Statuses = dict[str, tuple[NodeStatus, str]]
 
 
 def _columns_of(model: type[Model], names: str) -> tuple[str, ...]:
@@ -32,51 +37,78 @@ _RUN = _columns_of(Run, "id instance_id number purpose status finished_at")
 M = TypeVar("M", bound=Model)
 
 
-def lock_for_facts(instance_id: str) -> WorkflowInstance | None:
-    """The instance under its lock, None when it is gone. Columns that facts do not need are read when asked for."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [instance_id])
-        row = cursor.fetchone()
-    if row is None:
+@dataclass(slots=True)
+class Facts:
+    """What observations of one locked instance are applied to. Workloads are the wanted ones among those observed, records those of
+    the open run, both by workload id; all records share one run object, without its graph. `statuses` has every node of the open
+    run: id -> (status, node type); None when it was not asked for.
+    """
+
+    instance: WorkflowInstance
+    workloads: dict[int, Workload] = field(default_factory=dict)
+    records: dict[int, NodeRun] = field(default_factory=dict)
+    run: Run | None = None
+    statuses: Statuses | None = None
+
+
+def read_facts(instance_id: str, workload_ids: Collection[int], *, with_statuses: bool) -> Facts | None:
+    """Locks the instance and reads what is known of these workloads, in one round trip. None when the instance is gone.
+
+    Columns that facts do not need are read when asked for.
+    """
+    answers: list[Rows] = []
+
+    def keep(rows: Rows, _: int) -> None:
+        answers.append(rows)
+
+    statements = Statements()
+    statements.add(_LOCK, [instance_id], keep)
+    statements.add(_LOAD, [instance_id, list(workload_ids)], keep)
+    if with_statuses:
+        statements.add(_STATUSES_OF_OPEN, [instance_id], keep)
+    statements.send()
+    locked, loaded, *listed = answers
+    if not locked:
         return None
+    facts = Facts(_instance(locked[0]))
+    _fill(facts, loaded)
+    if listed:
+        facts.statuses = _statuses(listed[0])
+    return facts
+
+
+def _instance(row: tuple[Any, ...]) -> WorkflowInstance:
     instance = _row(WorkflowInstance, _INSTANCE, row[:-1])
     instance.locked_at = row[-1]
     return instance
 
 
-def load_facts(
-    instance: WorkflowInstance, workload_ids: Collection[int]
-) -> tuple[dict[int, Workload], dict[int, NodeRun]]:
-    """The wanted ones among these workloads, and their records in the open run, both by workload id; one statement.
-
-    All records share one run object, without its graph.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOAD, [instance.pk, list(workload_ids)])
-        rows = cursor.fetchall()
-    workloads: dict[int, Workload] = {}
-    records: dict[int, NodeRun] = {}
-    run: Run | None = None
+def _fill(facts: Facts, rows: Rows) -> None:
     record_at, run_at = len(_WORKLOAD), len(_WORKLOAD) + len(_RECORD)
     for row in rows:
         workload = _row(Workload, _WORKLOAD, row[:record_at])
-        workloads[workload.pk] = workload
+        facts.workloads[workload.pk] = workload
         if row[record_at] is None:
             continue
         record = _row(NodeRun, _RECORD, row[record_at:run_at])
         if isinstance(record.diagnosis, str):  # a plain cursor gives JSON as text
             record.diagnosis = json.loads(record.diagnosis)
-        run = run or _row(Run, _RUN, row[run_at:])
-        record.run = run
-        records[workload.pk] = record
-    return workloads, records
+        facts.run = facts.run or _row(Run, _RUN, row[run_at:])
+        record.run = facts.run
+        facts.records[workload.pk] = record
 
 
-def statuses_of(run: Run) -> list[tuple[str, str, str]]:
-    """Node id, status and node type of every record of the run."""
-    with connection.cursor() as cursor:
-        cursor.execute(_STATUSES, [run.pk])
-        return cursor.fetchall()
+def statuses_of(run: Run) -> Statuses:
+    """Status and node type of every node of the run, by node id."""
+    found: list[tuple[Any, ...]] = []
+    statements = Statements()
+    statements.add(_STATUSES, [run.pk], lambda rows, _: found.extend(rows))
+    statements.send()
+    return _statuses(found)
+
+
+def _statuses(rows: Rows) -> Statuses:
+    return {node_id: (NodeStatus(status), node_type) for node_id, status, node_type in rows}
 
 
 def _row(model: type[M], names: tuple[str, ...], values: tuple[Any, ...]) -> M:
@@ -100,3 +132,8 @@ SELECT {_listed("w", _WORKLOAD)}, {_listed("n", _RECORD)}, {_listed("r", _RUN)}
  WHERE w.instance_id = %s AND w.id = ANY(%s) AND w.state IN ('launching', 'live')
 """  # noqa: S608
 _STATUSES = "SELECT node_id, status, node_type FROM secflow_platform_workflow_node_run WHERE run_id = %s"
+_STATUSES_OF_OPEN = """
+SELECT n.node_id, n.status, n.node_type
+  FROM secflow_platform_workflow_run AS r JOIN secflow_platform_workflow_node_run AS n ON n.run_id = r.id
+ WHERE r.instance_id = %s AND r.finished_at IS NULL
+"""

@@ -14,21 +14,22 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models.functions import Now
-from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from k8s_bridge.errors import ClusterError, Rejected
 from k8s_bridge.errors import NotFound as NotInCluster
 from k8s_bridge.names import container_names, namespace_of
 from k8s_bridge.results import PodLogs
-from workflows.dispatch import CAPTURE_LOGS, send_after_commit
+from workflows.dispatch import CAPTURE_LOGS, send_batches_after_commit
 from workflows.domain.errors import Invalid, NotFound
 from workflows.domain.statuses import RunPurpose
 from workflows.models import NodeLog, NodeRun, WorkflowNode
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway, translated
-from workflows.services.diagnoses import clean
+from workflows.services.diagnoses import clean, clean_data
+from workflows.services.evidence import gather_evidence
 from workflows.services.preflight import templates_of
+from workflows.services.statements import Statements
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def read_node_logs(
             logs = gateway().pod_logs(
                 namespace,
                 node.k8s_resource_name,
-                container=_name_in_pod(node, container),
+                container=name_in_pod(node, container),
                 tail_lines=tail_lines,
                 previous=previous,
                 timestamps=timestamps,
@@ -78,7 +79,7 @@ def read_node_logs(
     }
 
 
-def _name_in_pod(node: WorkflowNode, container: str | None) -> str | None:
+def name_in_pod(node: WorkflowNode, container: str | None) -> str | None:
     """The pod's name of a container that is given as the template names it; any other name is left to the gateway."""
     template = templates_of([node]).get(node.template_id)
     names = [item["name"] for item in template.containers] if template is not None else []
@@ -87,27 +88,36 @@ def _name_in_pod(node: WorkflowNode, container: str | None) -> str | None:
     return container_names(names)[names.index(container)]
 
 
-def want_logs(records: Sequence[NodeRun], *, now: datetime, pods: Mapping[int, str] | None = None) -> None:
+def want_logs(
+    records: Sequence[NodeRun],
+    *,
+    now: datetime,
+    pods: Mapping[int, str] | None = None,
+    writes: Statements | None = None,
+) -> None:
     """Notes that the text of these nodes is to be fetched, and wakes a worker for it after commit (contract D.9).
 
-    `pods` names, by record id, the pods whose text it is, where that is known: it saves looking for them.
+    `pods` names, by record id, the pods whose text it is, where that is known: it saves looking for them. One statement, added to
+    `writes` if given.
     """
     if not records:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _WANT,
-            {
-                "records": [record.pk for record in records],
-                "parts": [_part(record).value for record in records],
-                "pods": [(pods or {}).get(record.pk) for record in records],
-                "statuses": [str(record.status) for record in records],
-                "now": now,
-            },
-        )
-        is_new = cursor.rowcount > 0
-    if is_new:
-        send_after_commit(CAPTURE_LOGS, node_run_ids=[record.pk for record in records])
+    parameters = {
+        "records": [record.pk for record in records],
+        "parts": [_part(record).value for record in records],
+        "pods": [(pods or {}).get(record.pk) for record in records],
+        "statuses": [str(record.status) for record in records],
+        "now": now,
+    }
+    portion = Statements() if writes is None else writes
+    portion.add(_WANT, parameters, lambda rows, _: _wake([row[0] for row in rows]))
+    if writes is None:
+        portion.send()
+
+
+def _wake(node_run_ids: list[int]) -> None:
+    if node_run_ids:
+        send_batches_after_commit(CAPTURE_LOGS, "node_run_ids", node_run_ids)
 
 
 def _part(record: NodeRun) -> NodeLog.Part:
@@ -116,10 +126,11 @@ def _part(record: NodeRun) -> NodeLog.Part:
 
 _WANT = """
 INSERT INTO secflow_platform_workflow_node_log (node_run_id, part, pod_name, status_when_fetched, text, tries, due_at)
-SELECT node_run_id, part, pod_name, status, '', 0, %(now)s
+SELECT node_run_id, part, pod_name, status, '', 0, %(now)s::timestamptz
   FROM unnest(%(records)s::bigint[], %(parts)s::text[], %(pods)s::text[], %(statuses)s::text[])
        AS wanted(node_run_id, part, pod_name, status)
     ON CONFLICT (node_run_id, part) DO NOTHING
+RETURNING node_run_id
 """
 
 
@@ -135,21 +146,49 @@ class _Due:
     container: str
     resource_name: str
     project_id: str
+    wants_evidence: bool
+    attempt: int | None
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(self.project_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    text: PodLogs | ClusterError
+    evidence: dict[str, Any] | None = None
 
 
 def capture_logs(*, node_run_ids: Sequence[int]) -> int:
     """Fetches and keeps the texts that are due for these records, several at once. Returns how many were kept.
 
-    A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later.
+    A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later. Of a node that
+    failed the evidence is kept too.
     """
     with connection.cursor() as cursor:
         parameters: dict[str, Any] = {"records": list(node_run_ids), "hold": HOLD}
         cursor.execute(_TAKE, parameters)
         mine = [_Due(*row) for row in cursor.fetchall()]
     texts = _pool().map(_fetch, mine) if len(mine) > 1 else map(_fetch, mine)
-    return sum(_keep(log, text) for log, text in zip(mine, texts, strict=True))
+    return _keep(list(zip(mine, texts, strict=True)))
 
 
+def capture_logs_of(*, node_ids: Sequence[str]) -> int:
+    """As `capture_logs`, for every text of these nodes that is still to be fetched: their next objects take the places of those
+    that wrote it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_STILL_WANTED, [list(node_ids)])
+        records = [row[0] for row in cursor.fetchall()]
+    return capture_logs(node_run_ids=records) if records else 0
+
+
+_STILL_WANTED = """
+SELECT l.node_run_id FROM secflow_platform_workflow_node_log AS l
+  JOIN secflow_platform_workflow_node_run AS n ON n.id = l.node_run_id
+ WHERE n.node_id = ANY(%s) AND l.due_at IS NOT NULL
+"""
 _TAKE = """
 UPDATE secflow_platform_workflow_node_log AS l SET due_at = now() + %(hold)s, tries = l.tries + 1
   FROM secflow_platform_workflow_node_run AS n, secflow_platform_workflow_workflow_instance AS i
@@ -158,7 +197,7 @@ UPDATE secflow_platform_workflow_node_log AS l SET due_at = now() + %(hold)s, tr
           WHERE node_run_id = ANY(%(records)s) AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
    AND n.id = l.node_run_id AND i.id = n.instance_id
 RETURNING l.id, l.node_run_id, l.due_at, l.tries, l.pod_name, n.spec -> 'containers' -> 0 ->> 'name', n.resource_name,
-          i.project_id
+          i.project_id, l.status_when_fetched = 'failed' AND n.evidence IS NULL, n.workload_id
 """
 
 
@@ -167,38 +206,73 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="logs")
 
 
-def _fetch(log: _Due) -> PodLogs | ClusterError:
+def _fetch(log: _Due) -> _Found:
     """Talks to the cluster only: the threads of the pool keep no connection to the database."""
-    namespace = namespace_of(log.project_id)
-    most = settings.SECFLOW.log_limit_bytes
+    evidence = None
     try:
-        if log.pod_name is not None:
-            with suppress(NotInCluster):  # another pod of the node may still be there
-                return gateway().read_log(
-                    namespace, log.pod_name, log.container, tail_lines=KEPT_LINES, limit_bytes=most
-                )
-        return gateway().pod_logs(namespace, log.resource_name, tail_lines=KEPT_LINES, limit_bytes=most)
+        if log.wants_evidence:
+            evidence = gather_evidence(gateway(), log.namespace, log.resource_name, attempt=log.attempt)
+        return _Found(_fetch_text(log), evidence)
     except ClusterError as err:
-        return err
+        return _Found(err, evidence)
 
 
-def _keep(log: _Due, found: PodLogs | ClusterError) -> bool:
-    row = NodeLog.objects.filter(pk=log.pk, due_at=log.due_at)  # whoever took it over since keeps what it found
-    if isinstance(found, PodLogs):
-        kept = row.update(
-            text=clean(found.text),
-            pod_name=found.pod_name,
-            container=found.container,
-            fetched_at=timezone.now(),
-            due_at=None,
-            error=None,
-        )
-        NodeRun.objects.filter(pk=log.node_run_id).update(updated_at=timezone.now())
-        return bool(kept)
-    if found.retryable and log.tries < MOST_TRIES:
-        pause = backoff(log.tries, retry_after=found.retry_after, spread=random.random())  # noqa: S311
-        row.update(due_at=Now() + pause, error=clean(str(found)))
-    else:
-        words = f"the text could not be kept: {clean(str(found))}"
-        row.update(due_at=None, fetched_at=timezone.now(), error=words)
-    return False
+def _fetch_text(log: _Due) -> PodLogs:
+    most = settings.SECFLOW.log_limit_bytes
+    if log.pod_name is not None:
+        with suppress(NotInCluster):  # another pod of the same attempt may still be there
+            return gateway().read_log(
+                log.namespace, log.pod_name, log.container, tail_lines=KEPT_LINES, limit_bytes=most
+            )
+    return gateway().pod_logs(
+        log.namespace, log.resource_name, tail_lines=KEPT_LINES, limit_bytes=most, attempt=log.attempt
+    )
+
+
+def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
+    """Writes down what came of these texts; one round trip. Returns how many were kept.
+
+    Whoever took a text over since keeps what it found.
+    """
+    statements, counts = Statements(), [0]
+    for log, one in found:
+        answer = one.text
+        if one.evidence is not None:
+            statements.add(_KEEP_EVIDENCE, {"evidence": Jsonb(clean_data(one.evidence)), "record": log.node_run_id})
+        if isinstance(answer, PodLogs):
+            values = {"text": clean(answer.text), "pod": answer.pod_name, "container": answer.container}
+            statements.add(_KEEP, {**values, **_key(log)}, lambda _, count: counts.append(count))
+        elif answer.retryable and log.tries < MOST_TRIES:
+            pause = backoff(log.tries, retry_after=answer.retry_after, spread=random.random())  # noqa: S311
+            statements.add(_ASK_AGAIN, {"pause": pause, "error": clean(str(answer)), **_key(log)})
+        else:
+            words = f"the text could not be kept: {clean(str(answer))}"
+            statements.add(_GIVE_UP, {"error": words, **_key(log)})
+    statements.send(apart=True)
+    return sum(counts)
+
+
+def _key(log: _Due) -> dict[str, Any]:
+    return {"log": log.pk, "due": log.due_at}
+
+
+_KEEP = """
+WITH kept AS (
+    UPDATE secflow_platform_workflow_node_log
+       SET text = %(text)s, pod_name = %(pod)s, container = %(container)s, fetched_at = now(), due_at = NULL, error = NULL
+     WHERE id = %(log)s AND due_at = %(due)s
+ RETURNING node_run_id
+)
+UPDATE secflow_platform_workflow_node_run AS n SET updated_at = now() FROM kept WHERE n.id = kept.node_run_id
+"""
+_KEEP_EVIDENCE = """
+UPDATE secflow_platform_workflow_node_run SET evidence = %(evidence)s, updated_at = now()
+ WHERE id = %(record)s AND evidence IS NULL
+"""
+_ASK_AGAIN = """
+UPDATE secflow_platform_workflow_node_log SET due_at = now() + %(pause)s, error = %(error)s WHERE id = %(log)s AND due_at = %(due)s
+"""
+_GIVE_UP = """
+UPDATE secflow_platform_workflow_node_log SET due_at = NULL, fetched_at = now(), error = %(error)s
+ WHERE id = %(log)s AND due_at = %(due)s
+"""

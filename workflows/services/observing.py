@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +17,7 @@ from django.db import transaction
 from k8s_bridge.diagnosis import Category
 from k8s_bridge.observations import Observation, Phase
 from k8s_bridge.specs import DEPLOYMENT, JOB
+from secflow.transactions import retried
 from workflows.dispatch import CONFIRM_WORKLOADS, send_after_commit
 from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
@@ -24,48 +25,72 @@ from workflows.domain.transitions import NodeEvent, SetupEvent
 from workflows.models import NodeRun, Workload
 from workflows.services.advancing import SYSTEM, advance, pull_limit
 from workflows.services.batches import Batch
+from workflows.services.cleaning import request_cleanup
 from workflows.services.diagnoses import as_data, sentence
 from workflows.services.journal import Entry, append
-from workflows.services.loading import load_facts, lock_for_facts
+from workflows.services.loading import read_facts
 from workflows.services.logs import want_logs
+from workflows.services.runs import retire, wanted_workloads
 
 CLAIM_GRACE = timedelta(seconds=10)
+HOPELESS = frozenset({Category.INVALID_IMAGE})  # no waiting and no change in the cluster makes it good
 _STARTED = frozenset({Phase.RUNNING, Phase.READY, Phase.SUCCEEDED, Phase.FAILED})
+# Those that can move a node of a run.
+DECISIVE = frozenset({Phase.READY, Phase.SUCCEEDED, Phase.FAILED, Phase.GONE})
 
 
-def apply_observations(observations: Iterable[Observation]) -> int:
-    """Applies observations of any number of instances, one transaction for each instance. Returns how many nodes moved."""
+def apply_observations(observations: Iterable[Observation], *, running: dict[str, int] | None = None) -> int:
+    """Applies observations of any number of instances, one transaction for each instance. Returns how many nodes moved.
+
+    `running` is given the number of nodes that still run, by instance id, where that was seen.
+    """
     by_instance: dict[str, list[Observation]] = defaultdict(list)
     for observation in observations:
         by_instance[observation.instance_id].append(observation)
-    return sum(_apply_to_instance(instance_id, batch) for instance_id, batch in by_instance.items())
+    seen = {} if running is None else running
+    return sum(_apply_to_instance(instance_id, batch, seen) for instance_id, batch in by_instance.items())
 
 
-def _apply_to_instance(instance_id: str, observations: Sequence[Observation]) -> int:
+@retried
+def _apply_to_instance(instance_id: str, observations: Sequence[Observation], running: dict[str, int]) -> int:
+    """Three round trips to the database: what is known, what follows, and the commit."""
+    attempts = {observation.attempt for observation in observations}
+    may_move = any(observation.phase in DECISIVE for observation in observations)
     with transaction.atomic():
-        instance = lock_for_facts(instance_id)
-        if instance is None:
+        facts = read_facts(instance_id, attempts, with_statuses=may_move)
+        if facts is None or not facts.workloads:
             return 0
-        workloads, records = load_facts(instance, {observation.attempt for observation in observations})
-        if not workloads:
-            return 0
-        run = next((record.run for record in records.values()), None)
-        batch = Batch(run, records, instance.locked_at)
+        batch = Batch(facts)
         for observation in observations:
-            workload = workloads.get(observation.attempt)
+            workload = facts.workloads.get(observation.attempt)
             if workload is not None and _belongs(observation, workload):
                 _apply(batch, observation, workload)
         batch.flush()
         # What advances goes out first: the launch of the next node is waited for, the log of the last one is not.
-        if batch.moved and run is not None:
-            advance(instance, run, now=batch.now, facts=batch.entries)
+        if batch.moved and facts.run is not None:
+            advance(
+                facts.instance,
+                facts.run,
+                now=batch.now,
+                facts=batch.entries,
+                statuses=facts.statuses,
+                writes=batch.writes,
+            )
         else:
-            append(instance, *batch.entries)
-        if batch.ended:
-            want_logs(batch.ended, pods=batch.pods, now=batch.now)
+            append(facts.instance, *batch.entries, writes=batch.writes)
+        want_logs(batch.ended, pods=batch.pods, now=batch.now, writes=batch.writes)
+        batch.writes.send()
+        if facts.statuses is not None:
+            running[instance_id] = sum(status is NodeStatus.RUNNING for status, _ in facts.statuses.values())
+        if batch.unwanted and retire(wanted_workloads(facts.instance).filter(pk__in=batch.unwanted)):
+            request_cleanup(facts.instance, actor=SYSTEM, now=batch.now)
         if batch.confirm:
             send_after_commit(CONFIRM_WORKLOADS, workload_ids=batch.confirm)
         return batch.moved
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _belongs(observation: Observation, workload: Workload) -> bool:
@@ -86,13 +111,26 @@ def _apply(batch: Batch, seen: Observation, workload: Workload) -> None:
     if record.run.purpose == RunPurpose.SETUP:
         _follow_setup(batch, seen, workload, record)
         return
+    if seen.diagnosis is not None and seen.diagnosis.category in HOPELESS:
+        _give_up(batch, record, workload, seen)
+        return
     event = get_node_type(record.node_type).settle(seen.phase.value)
     if event is not None:
         message, diagnosis = _reasons(record, seen) if event is NodeEvent.FAIL else (None, None)
-        batch.move(record, event, message, diagnosis, pod=seen.name if seen.source == "Pod" else None)
+        pod = seen.name if seen.source == "Pod" else None
+        batch.move(record, event, message, diagnosis, pod=pod, finished_at=_moment(seen.finished_at))
     if record.status == NodeStatus.RUNNING:
         _turn_clock(batch, record, workload)
         _note_trouble(batch, record, seen)
+
+
+def _give_up(batch: Batch, record: NodeRun, workload: Workload, seen: Observation) -> None:
+    """Fails the node without waiting for a limit; the pods of a job, which would wait for ever, are removed."""
+    if seen.diagnosis is None or record.status != NodeStatus.RUNNING:
+        return
+    batch.move(record, NodeEvent.FAIL, sentence(seen.diagnosis), as_data(seen.diagnosis))
+    if not get_node_type(record.node_type).keeps_workload:
+        batch.unwanted.append(workload.pk)
 
 
 def _reasons(record: NodeRun, seen: Observation) -> tuple[str, dict[str, str] | None]:

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from k8s_bridge.errors import ClusterError
 from k8s_bridge.names import owner_of
 from k8s_bridge.observations import Observation, Phase, observe
-from k8s_bridge.specs import DEPLOYMENT
+from k8s_bridge.specs import DEPLOYMENT, JOB
 from workflows import clock
 from workflows.dispatch import (
     CAPTURE_LOGS,
@@ -39,11 +39,13 @@ from workflows.services.facts import Facts, look_at_all, look_at_instance
 from workflows.services.isolation import apart
 from workflows.services.judging import confirm_vanished, expire_node
 from workflows.services.observing import apply_observations
+from workflows.services.refusals import refusals
 from workflows.services.setup import fail_stuck_setups, settle_setup
 
 logger = logging.getLogger(__name__)
 
 AGAIN = timedelta(seconds=10)  # a due row is sent once in this time
+PODLESS = timedelta(seconds=3)  # a Job that has no pod for longer may have been refused one
 YOUNG = timedelta(seconds=10)  # what was launched after a list began cannot be in it
 
 
@@ -99,7 +101,8 @@ def _expire() -> int:
     for instance in WorkflowInstance.objects.filter(pk__in=due):
         try:
             with apart("the look at overdue nodes", instance_id=instance.pk):
-                apply_observations(look_at_instance(instance).all())
+                facts = look_at_instance(instance)
+                apply_observations([*facts.all(), *refusals(facts, facts.objects)])
                 count += _expire_all(due[instance.pk], instance.pk)
         except ClusterError as err:
             logger.warning("nodes stay over their time until the cluster can be read: %s", err)
@@ -142,8 +145,9 @@ def _wake_idle_runs() -> int:
 def reconcile() -> dict[str, int]:
     """Compares every object of this installation with the records and applies what differs. Raises ClusterError.
 
-    Costs one list per kind (and per 500 objects). Returns counts: `seen` objects, `moved` nodes, `missing` objects that are to
-    be confirmed, `stray` instances whose unwanted objects are to be removed.
+    Costs one list per kind (and per 500 objects), and one of the warnings in each namespace where a Job has no pod. Returns
+    counts: `seen` objects, `moved` nodes, `missing` objects that are to be confirmed, `stray` instances whose unwanted objects
+    are to be removed.
     """
     began = clock.now()
     facts = look_at_all()
@@ -155,6 +159,7 @@ def _apply_facts(facts: Facts, began: datetime) -> tuple[int, int]:
     """Applies the facts that tell something new, and marks recorded objects that no list has shown."""
     news: dict[str, list[Observation]] = defaultdict(list)
     missing: list[int] = []
+    podless: list[int] = []
     wanted = Workload.objects.filter(state__in=WANTED).only(
         "id", "instance_id", "state", "kind", "is_pulled", "is_ready", "is_finished", "launched_at"
     )
@@ -168,6 +173,10 @@ def _apply_facts(facts: Facts, began: datetime) -> tuple[int, int]:
         is_old = workload.launched_at is None or workload.launched_at < began - YOUNG
         if workload.pk not in facts.objects and workload.state == WorkloadState.LIVE and is_old:
             missing.append(workload.pk)
+        if _lacks_a_pod(workload, facts, began):
+            podless.append(workload.pk)
+    for seen in refusals(facts, podless):
+        news[seen.instance_id].append(seen)
     moved = 0
     for instance_id, told in news.items():
         with apart("what the cluster shows", instance_id=instance_id):
@@ -180,6 +189,12 @@ def _apply_facts(facts: Facts, began: datetime) -> tuple[int, int]:
         Workload.objects.filter(pk__in=ids).update(due_at=Now() + AGAIN)
         send_batches_after_commit(CONFIRM_WORKLOADS, "workload_ids", ids)
     return moved, len(missing)
+
+
+def _lacks_a_pod(workload: Workload, facts: Facts, began: datetime) -> bool:
+    if workload.kind != JOB or workload.is_finished or workload.launched_at is None:
+        return False
+    return workload.pk not in facts.with_pods and workload.launched_at < began - PODLESS
 
 
 def _fresh(seen: Observation) -> Observation | None:

@@ -17,6 +17,7 @@ from workflows.services.facts import look_at_instance
 from workflows.services.journal import Entry, append
 from workflows.services.observing import apply_observations
 from workflows.services.reconciling import confirm_workloads
+from workflows.services.refusals import refusals
 from workflows.services.runs import open_run_of
 
 
@@ -31,7 +32,7 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
         raise NotFound("workflow_instance", instance_id)
     with translated():
         facts = look_at_instance(instance)
-        apply_observations(facts.all())
+        apply_observations([*facts.all(), *refusals(facts, facts.objects)])
         missing = _judge_missing(instance, facts.standing)
     with transaction.atomic():
         instance = lock_instance(instance_id)

@@ -1,4 +1,4 @@
-"""`manage.py prepare`: tables and the first admin, as often as you like."""
+"""`manage.py prepare`: tables, the groups of the roles and the first admin, as often as you like."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from secflow.projects.roles import ensure_roles
 from secflow.runtime.checkup import Check, check_broker, demand
 from secflow.runtime.checkup_cluster import check_reachable
 from secflow.runtime.database import ensure_database
 from secflow.runtime.errors import StandError
 from secflow.runtime.layout import write_private
+from workflows.services.journal import renew_positions
 
 # Two that prepare one database at the same time take turns.
 _LOCK = 0x5EC_F10
@@ -28,7 +30,7 @@ _LOCK = 0x5EC_F10
 class Command(BaseCommand):
     """Migrates when there is something to migrate and makes the first admin when that user does not exist."""
 
-    help = "Make the database's tables and the first admin. Safe to repeat and to run twice at once."
+    help = "Make the database's tables, the groups of the roles and the first admin. Safe to repeat and to run twice at once."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -52,6 +54,8 @@ class Command(BaseCommand):
             cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
             try:
                 self._migrate()
+                self._renew_positions()
+                ensure_roles()
                 self._make_admin(options["password_file"])
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
@@ -60,6 +64,11 @@ class Command(BaseCommand):
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=0)
+
+    def _renew_positions(self) -> None:
+        count = renew_positions()
+        if count:
+            self.stdout.write(f"{count} events came from another database server: cursors of the feed begin anew.")
 
     def _make_admin(self, password_file: Path | None) -> None:
         users = get_user_model().objects

@@ -169,6 +169,28 @@ def test_warnings_come_oldest_first(cluster: ScriptedCluster, gateway: Gateway) 
     assert cluster.calls[0].query["fieldSelector"] == "involvedObject.name=p,type=Warning"
 
 
+def test_warnings_about_all_objects_of_a_kind_are_one_list(cluster: ScriptedCluster, gateway: Gateway) -> None:
+    def event(name: str, at: str) -> Json:
+        involved = {"kind": "Job", "name": name}
+        return {
+            "metadata": {},
+            "involvedObject": involved,
+            "reason": "FailedCreate",
+            "message": at,
+            "lastTimestamp": at,
+        }
+
+    cluster.script("GET /api/v1/namespaces/n/events", listing(event("a", "2"), event("b", "1"), event("a", "1")))
+
+    found = gateway.warnings_about("n", "Job")
+
+    assert {name: [warning.message for warning in told] for name, told in found.items()} == {
+        "a": ["1", "2"],
+        "b": ["1"],
+    }
+    assert [call.query["fieldSelector"] for call in cluster.calls] == ["involvedObject.kind=Job,type=Warning"]
+
+
 def test_check_names_version_and_server(cluster: ScriptedCluster, gateway: Gateway) -> None:
     cluster.script("GET /version", shows({"gitVersion": "v1.34.4"}))
 

@@ -16,6 +16,7 @@ LABELS = {
     "secflow.io/node-id": "wf-node-crawl-7h2k9q0d",
     "secflow.io/run": "2",
     "secflow.io/attempt": "7",
+    "secflow.io/shard": "9",
 }
 POD_LABELS = {"app": "wf-x81m44zt-7h2k9q0d", **LABELS}
 PORTS = (
@@ -188,6 +189,9 @@ def test_job_is_complete(owner: Owner, job: WorkloadSpec) -> None:
             "completions": 1,
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": 60,
+            "podFailurePolicy": {
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            },
             "template": {
                 "metadata": {"labels": POD_LABELS},
                 "spec": {

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_bridge import names
+from k8s_bridge.localcluster.selectors import label_predicate
 from k8s_bridge.specs import Owner
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -38,12 +39,56 @@ def test_labels_lead_back_to_their_owner(owner: Owner) -> None:
     assert found == owner
 
 
-@given(owners, st.sampled_from(sorted(names.labels(Owner("i", "p", "n", "m", 1, 1)))))
+@given(owners, st.sampled_from(sorted(names.labels(Owner("i", "p", "n", "m", 1, 1)).keys() - {names.SHARD})))
 def test_an_object_without_one_owner_label_is_not_ours(owner: Owner, missing: str) -> None:
     labels = names.labels(owner)
     del labels[missing]
 
     assert names.owner_of({"metadata": {"labels": labels}}) is None
+
+
+@given(owners)
+def test_an_object_of_a_release_without_shards_is_ours(owner: Owner) -> None:
+    labels = names.labels(owner)
+    del labels[names.SHARD]
+
+    assert names.owner_of({"metadata": {"labels": labels}}) == owner
+
+
+def finds(selector: str, labels: dict[str, str]) -> bool:
+    """What a cluster says of the selector."""
+    test = label_predicate(selector)
+    return test is None or test({"metadata": {"labels": labels}})
+
+
+def test_an_instance_stays_in_its_shard() -> None:
+    # Objects in clusters carry these numbers.
+    found = [names.shard_of(f"wf-inst-nightly-{suffix}") for suffix in ("x81m44zt", "7h2k9q0d", "00000000")]
+    assert found == [9, 12, 4]
+    assert {names.shard_of(f"wf-inst-{number}") for number in range(1000)} == set(range(names.SHARDS))
+
+
+# Who holds which shard.
+holdings = st.lists(st.sampled_from("abcde"), min_size=names.SHARDS, max_size=names.SHARDS)
+
+
+@given(holdings, st.integers(0, names.SHARDS - 1))
+def test_an_object_is_found_by_the_holder_of_its_shard_alone(holding: list[str], shard: int) -> None:
+    assert finders(holding, str(shard)) == [holding[shard]]
+
+
+@given(holdings, st.sampled_from([None, str(names.SHARDS), "x"]))
+def test_an_object_of_no_known_shard_is_found_by_the_holder_of_the_first(holding: list[str], shard: str | None) -> None:
+    assert finders(holding, shard) == [holding[0]]
+
+
+def finders(holding: list[str], shard: str | None) -> list[str]:
+    """The holders whose selector finds an object with this label."""
+    labels = names.labels(Owner("i", "p", "n", "m", 1, 1))
+    del labels[names.SHARD]
+    labels |= {names.SHARD: shard} if shard is not None else {}
+    held = {who: [number for number, holder in enumerate(holding) if holder == who] for who in holding}
+    return [who for who, shards in held.items() if finds(names.shard_selector("i", shards), labels)]
 
 
 @pytest.mark.parametrize(

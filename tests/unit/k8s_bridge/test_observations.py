@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,6 +59,36 @@ def ran(code: int = 0, at: str = "05") -> Json:
 
 RUNS = {"containerID": "x", "state": {"running": {"startedAt": "2026-03-01T09:00:01Z"}}}
 RUNS_LATER = {"containerID": "y", "state": {"running": {"startedAt": "2026-03-01T09:00:02Z"}}}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([], None),
+        ([{"type": "Available", "status": "True", "lastTransitionTime": "10"}], "10"),
+        (
+            [
+                {"type": "Available", "status": "True", "lastTransitionTime": "10"},
+                {
+                    "type": "Progressing",
+                    "status": "True",
+                    "reason": "NewReplicaSetAvailable",
+                    "lastTransitionTime": "08",
+                    "lastUpdateTime": "11",
+                },
+            ],
+            "11",
+        ),
+    ],
+)
+def test_a_ready_deployment_tells_since_when(conditions: list[Json], expected: str | None) -> None:
+    found = deployment()
+    found["status"]["conditions"] = conditions
+
+    seen = observe("Deployment", found)
+
+    assert seen is not None
+    assert seen.finished_at == expected
 
 
 def test_an_observation_carries_the_owner_and_the_object() -> None:
@@ -180,12 +211,35 @@ def test_a_pod_tells_how_far_it_is(found: Json, expected: Phase, started_at: str
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-@pytest.mark.parametrize("metadata", [{}, {"deletionTimestamp": "2026-03-01T10:00:00Z"}])
+@pytest.mark.parametrize(
+    "metadata", [{}, {"deletionTimestamp": "2026-03-01T10:00:00Z", "deletionGracePeriodSeconds": 30}]
+)
 def test_a_pod_of_a_job_that_succeeded_says_so_to_the_end(deleted: bool, metadata: Json) -> None:
     seen = observe("Pod", pod("Succeeded", ran(at="05"), ran(at="07"), **metadata), deleted=deleted)
 
     assert seen is not None
     assert (seen.phase, seen.finished_at) == (Phase.SUCCEEDED, "2026-03-01T09:00:07Z")
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize(
+    ("asked_at", "is_proof"), [("09:00:06", False), ("09:00:07", False), ("09:00:08", True), ("09:01:00", True)]
+)
+def test_a_pod_that_was_told_to_end_and_did_so_well_is_no_success(asked_at: str, is_proof: bool, deleted: bool) -> None:
+    going = (datetime.fromisoformat(f"2026-03-01T{asked_at}Z") + timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    metadata = {"deletionTimestamp": going, "deletionGracePeriodSeconds": 30}
+
+    seen = observe("Pod", pod("Succeeded", ran(at="05"), ran(at="07"), **metadata), deleted=deleted)
+
+    assert (seen is not None and seen.phase is Phase.SUCCEEDED) == is_proof
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_pod_that_its_node_lets_go_of_says_nothing_of_when_it_was_told_to_end(deleted: bool) -> None:
+    # Told to end at 09:00:06. The kubelet deletes it once more, without grace, and the timestamp becomes that moment.
+    metadata = {"deletionTimestamp": "2026-03-01T09:00:09Z", "deletionGracePeriodSeconds": 0}
+
+    assert observe("Pod", pod("Succeeded", ran(at="07"), **metadata), deleted=deleted) is None
 
 
 def test_a_failed_pod_is_no_failed_job() -> None:
@@ -197,10 +251,36 @@ def test_a_failed_pod_is_no_failed_job() -> None:
     assert seen.diagnosis.category == Category.EXIT_CODE
 
 
-@pytest.mark.parametrize("phase", ["Pending", "Running", "Failed", "Unknown"])
-@pytest.mark.parametrize(("deleted", "metadata"), [(True, {}), (False, {"deletionTimestamp": "2026-03-01T10:00:00Z"})])
+GOING = {"deletionTimestamp": "2026-03-01T10:00:00Z"}
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Failed"])
+@pytest.mark.parametrize(("deleted", "metadata"), [(True, {}), (False, GOING)])
 def test_a_pod_that_goes_says_nothing(phase: str, deleted: bool, metadata: Json) -> None:
     assert observe("Pod", pod(phase, RUNS, **metadata), deleted=deleted) is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "category"),
+    [
+        ("Running", "EvictionByEvictionAPI", Category.EVICTED),
+        ("Pending", "PreemptionByScheduler", Category.EVICTED),
+        ("Running", "DeletionByTaintManager", Category.EVICTED),
+        ("Unknown", None, Category.NODE_LOST),
+    ],
+)
+def test_a_pod_that_is_taken_away_says_by_what(phase: str, reason: str | None, category: Category) -> None:
+    taken = pod(phase, RUNS, **GOING)
+    if reason:
+        taken["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": reason}]
+
+    seen = observe("Pod", taken)
+
+    assert seen is not None
+    assert seen.diagnosis is not None
+    assert (seen.phase, seen.diagnosis.category) == (WAITING, category)
+    assert observe("Pod", taken, deleted=True) is None
+    assert observe("Pod", {**taken, "status": {**taken["status"], "phase": "Failed"}}) is None
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Job", "Pod"])

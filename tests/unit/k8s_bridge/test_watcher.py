@@ -12,7 +12,9 @@ import pytest
 
 from k8s_bridge.client import ClusterClient
 from k8s_bridge.gateway import Gateway
+from k8s_bridge.shards import Shards
 from k8s_bridge.watcher import Change, Snapshot, Watcher
+from tests.unit.k8s_bridge.scripts import OURS
 
 if TYPE_CHECKING:
     from tests.unit.k8s_bridge.conftest import Call, ScriptedCluster
@@ -76,6 +78,13 @@ def _short(delivery: Snapshot | Change | str) -> str:
     return delivery
 
 
+def eventually(is_true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < end, f"{what} did not come"
+        time.sleep(0.005)
+
+
 @contextmanager
 def following(cluster: ScriptedCluster, sink: Sink, **options: Any) -> Iterator[Watcher]:
     gateway = Gateway(ClusterClient(cluster.kubeconfig), installation="inst-a")
@@ -129,6 +138,61 @@ def test_a_watch_that_the_server_ends_goes_on_without_a_list(cluster: ScriptedCl
     assert [call.query["resourceVersion"] for call in cluster.seen("GET", watch=True)] == ["10", "20", "21"]
     assert len(cluster.seen("GET")) == 1
     assert restarts == {"Job": 0}
+
+
+def test_another_source_is_listed_and_followed_at_once(cluster: ScriptedCluster) -> None:
+    cluster.script(LIST, listing("10", item("a", "3")), listing("20", item("b", "4")))
+    cluster.script(WATCH, stream(("MODIFIED", item("a", "11"))), stream(("MODIFIED", item("b", "21"))))
+    sink = Sink()
+
+    with following(cluster, sink, first_delay=60.0) as watcher:
+        seen = sink.take(3)
+        gateway = Gateway(ClusterClient(cluster.kubeconfig), installation="inst-a")
+        watcher.use(Shards(gateway, [3, 1]))
+        seen += sink.take(3)
+        gateway.close()
+
+    wanted = f"{OURS},secflow.io/shard in (1,3)"
+    assert seen == ["snapshot a", "synced Job", "MODIFIED a", "snapshot b", "synced Job", "MODIFIED b"]
+    assert [call.query["labelSelector"] for call in cluster.seen("GET")] == [OURS, wanted]
+    assert [call.query["labelSelector"] for call in cluster.seen("GET", watch=True)] == [OURS, wanted]
+    assert watcher.restarts == {"Job": 0}
+
+
+def test_another_source_ends_the_pause_after_trouble(cluster: ScriptedCluster) -> None:
+    cluster.script(LIST, expired, listing("20", item("b", "4")))
+    cluster.script(WATCH, stream())
+    sink = Sink()
+
+    with following(cluster, sink, first_delay=60.0, last_delay=60.0) as watcher:
+        eventually(lambda: watcher.restarts == {"Job": 1}, what="the trouble")
+        gateway = Gateway(ClusterClient(cluster.kubeconfig), installation="inst-a")
+        watcher.use(Shards(gateway, [3]))
+        seen = sink.take(1)
+        gateway.close()
+
+    assert seen == ["snapshot b"]
+
+
+def test_a_watcher_without_a_source_asks_for_nothing_until_it_has_one(cluster: ScriptedCluster) -> None:
+    cluster.script(LIST, listing("10", item("a", "3")))
+    cluster.script(WATCH, stream())
+    sink = Sink()
+    gateway = Gateway(ClusterClient(cluster.kubeconfig), installation="inst-a")
+
+    with following(cluster, sink) as watcher:
+        sink.take(2)
+        watcher.use(None)
+        eventually(lambda: watcher.fresh_at == {"Job": None}, what="the end of the watch")
+        asked = len(cluster.calls)
+        cluster.script(LIST, listing("20", item("b", "4")))
+        cluster.script(WATCH, stream())
+        watcher.use(Shards(gateway, range(16)))
+        seen = sink.take(1)
+        gateway.close()
+
+    assert asked == 2
+    assert seen == ["snapshot b"]
 
 
 @pytest.mark.parametrize(
@@ -318,3 +382,19 @@ def test_each_kind_is_followed_by_itself(cluster: ScriptedCluster) -> None:
     assert seen == ["snapshot a", "synced Job"]
     assert fresh["Pod"] is None
     assert not watcher.is_synced
+
+
+def test_a_cluster_that_is_away_is_asked_again_soon_however_long_it_was_away(
+    cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("k8s_bridge.watcher.AWAY_DELAY", 0.05)
+    cluster.script(LIST, *[lambda call: call.cut()] * 12, listing("10"))
+    cluster.script(WATCH, stream())
+    sink = Sink()
+
+    with following(cluster, sink, last_delay=3600, jitter=lambda: 1.0) as watcher:
+        seen = sink.take(2)  # pauses that doubled on and on would be more than 40 s by now
+        restarts = watcher.restarts
+
+    assert seen == ["snapshot ", "synced Job"]
+    assert restarts == {"Job": 12}

@@ -45,12 +45,19 @@ def _project_id_problem(text: str) -> str | None:
     return None
 
 
-def _list_of(item: Input, *, limit: int = LIST_LIMIT, **kwargs: Any) -> InputList:
+def list_of(item: Input, *, limit: int = LIST_LIMIT, **kwargs: Any) -> InputList:
+    """A bounded array of such objects."""
     # Not `many=True`: with allow_null that would allow null for each item as well.
     return InputList(child=item, max_length=limit, **kwargs)
 
 
-def _pvc_field() -> TextField:
+def project_id_field() -> TextField:
+    """The id of a project, which names a namespace (contract H.1)."""
+    return TextField(validators=[checked(_project_id_problem)])
+
+
+def claim_field() -> TextField:
+    """The name of a claim; null and absent mean: none."""
     return TextField(required=False, allow_null=True, default=None, max_length=PVC_LIMIT)
 
 
@@ -80,7 +87,7 @@ class SourcedVolumeMountInput(Input):
     mount_path = mount_path_field()
     sub_path = sub_path_field()
     source_node_id = TextField(max_length=ID_LIMIT)
-    source_pvc_name = _pvc_field()
+    source_pvc_name = claim_field()
     read_only = FlagField(required=False, default=True)  # type: ignore[assignment]
 
     def check_items(self, items: list[dict[str, Any]]) -> None:
@@ -96,20 +103,20 @@ class NodeInput(Input):
     template_id = TextField(max_length=ID_LIMIT)
     name = name_field()
     position = PositionInput(required=False, default=lambda: {"x": 0.0, "y": 0.0})
-    env_vars = _list_of(EnvVarInput(), required=False, default=list)
-    volume_mounts = _list_of(NodeVolumeMountInput(), required=False, default=list)
+    env_vars = list_of(EnvVarInput(), required=False, default=list)
+    volume_mounts = list_of(NodeVolumeMountInput(), required=False, default=list)
     resources = ResourceRequirementsInput(required=False, allow_null=True, default=None)
     timeout_seconds = WholeNumberField(required=False, allow_null=True, default=None, min_value=1)
     create_service = FlagField(required=False, allow_null=True, default=None)
     service_name = service_name_field()
-    service_ports = _list_of(ServicePortInput(), required=False, allow_null=True, default=None)
+    service_ports = list_of(ServicePortInput(), required=False, allow_null=True, default=None)
     service_type = WordField(ServiceType, required=False, allow_null=True, default=None)
     create_ingress = FlagField(required=False, allow_null=True, default=None)
     ingress_type = WordField(INGRESS_TYPES, required=False, allow_null=True, default=None)
     ingress_host = TextField(required=False, allow_null=True, default=None, max_length=253)
     ingress_ip = TextField(required=False, allow_null=True, default=None, max_length=64)
-    input_env_vars = _list_of(SourcedEnvVarInput(), required=False, default=list)
-    input_volume_mounts = _list_of(SourcedVolumeMountInput(), required=False, default=list)
+    input_env_vars = list_of(SourcedEnvVarInput(), required=False, default=list)
+    input_volume_mounts = list_of(SourcedVolumeMountInput(), required=False, default=list)
 
 
 class NodeChangesInput(NodeInput):
@@ -141,7 +148,7 @@ class EdgeInput(Input):
     edge_id = TextField(max_length=EDGE_ID_LIMIT)
     source = TextField(max_length=ID_LIMIT)  # type: ignore[assignment]
     target = TextField(max_length=ID_LIMIT)
-    shared_pvc = _pvc_field()
+    shared_pvc = claim_field()
 
 
 class EdgeActionInput(Input):
@@ -168,12 +175,18 @@ class InstanceInput(Input):
 
     name = name_field()
     description = TextField(required=False, allow_null=True, default=None, multiline=True)
-    project_id = TextField(validators=[checked(_project_id_problem)])
+    project_id = project_id_field()
     run_mode = WordField(RunMode, required=False, default=RunMode.ONCE.value)
     trigger_type = WordField(TriggerType, required=False, default=TriggerType.MANUAL.value)
     trigger_enabled = FlagField(required=False, default=False)
-    nodes = _list_of(DraftNodeInput(), limit=MAX_NODES, required=False, default=list)
-    edges = _list_of(EdgeInput(), limit=MAX_EDGES, required=False, default=list)
+    nodes = list_of(DraftNodeInput(), limit=MAX_NODES, required=False, default=list)
+    edges = list_of(EdgeInput(), limit=MAX_EDGES, required=False, default=list)
+
+
+class CopyInstanceInput(Input):
+    """What a copy has of its own."""
+
+    name = name_field(required=False, allow_null=True, default=None, help_text="Left out: the old name with (copy).")
 
 
 class InstanceChangesInput(Input):
@@ -185,7 +198,7 @@ class InstanceChangesInput(Input):
     description = TextField(required=False, allow_null=True, multiline=True)
     trigger_enabled = FlagField()
     is_active = FlagField()
-    edges = _list_of(EdgeInput(), limit=MAX_EDGES)
+    edges = list_of(EdgeInput(), limit=MAX_EDGES)
 
 
 class InitializeInput(Input):

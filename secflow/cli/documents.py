@@ -1,0 +1,118 @@
+"""Workflow files: found, and split into their documents."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secflow.cli.errors import UsageProblem
+
+Json = dict[str, Any]
+JSON, YAML = "application/json", "application/yaml"
+_ENDINGS = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One workflow of one file. `text` is the document as it was written, on the lines where it stands in the file."""
+
+    source: str
+    line: int
+    text: str
+    content: Any
+
+    @property
+    def place(self) -> str:
+        """The file, and the line where there are several in it."""
+        return self.source if self.line == 1 else f"{self.source}:{self.line}"
+
+    @property
+    def name(self) -> str:
+        """What it calls itself, if anything."""
+        return str(at(self.content, "metadata", "name") or "(no name)")
+
+    @property
+    def project(self) -> str:
+        """The project that it names, if any."""
+        return str(at(self.content, "metadata", "project") or "")
+
+    def body(self, project: str | None) -> tuple[bytes, str]:
+        """What is sent to the server, and its media type. A file that names no project gets `project`.
+
+        Raises UsageProblem when it names another one.
+        """
+        own = self.project
+        if project and own and own != project:
+            raise UsageProblem(
+                f"{self.place} is of project {own!r}, not {project!r}", hint="Leave --project out, or change the file."
+            )
+        if project and not own and isinstance(at(self.content, "metadata"), dict):
+            filled = {**self.content, "metadata": {**self.content["metadata"], "project": project}}
+            return json.dumps(filled, default=str).encode(), JSON
+        return self.text.encode(), YAML
+
+
+def read_documents(paths: list[str]) -> list[Document]:
+    """The documents of files, folders and `-`, in order. Raises UsageProblem when one cannot be read or there are none."""
+    found = [document for path in paths for source, text in _texts(path) for document in split(source, text)]
+    if not found:
+        raise UsageProblem(
+            f"there is no workflow in {', '.join(paths)}", hint="See docs/command-line.md for an example."
+        )
+    return found
+
+
+def _texts(path: str) -> Iterator[tuple[str, str]]:
+    if path == "-":
+        yield "(standard input)", sys.stdin.read()
+        return
+    place = Path(path)
+    files = sorted(one for one in place.iterdir() if one.suffix in _ENDINGS) if place.is_dir() else [place]
+    for file in files:
+        try:
+            yield str(file), file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as err:
+            raise UsageProblem(f"{file} is not text in UTF-8", hint="Is it the right file?") from err
+        except OSError as err:
+            raise UsageProblem(f"{file} cannot be read: {err.strerror}", hint="Is the name right?") from err
+
+
+def split(source: str, text: str) -> list[Document]:
+    """The documents of one stream of YAML (JSON is YAML too); empty ones are left out. Raises UsageProblem for bad syntax."""
+    import yaml
+
+    found = []
+    start = line = 0
+    try:
+        parsed: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
+        for event in parsed:
+            word = type(event).__name__
+            if word == "DocumentStartEvent":
+                start, line = event.start_mark.index, event.start_mark.line
+            elif word == "DocumentEndEvent":
+                part = text[start : event.end_mark.index]
+                content = yaml.safe_load(part)
+                if content is not None:
+                    # Empty lines before it: the server counts lines as the file does.
+                    found.append(Document(source, line + 1, "\n" * line + part, content))
+    except yaml.YAMLError as err:
+        raise UsageProblem(
+            f"{source} is not YAML: {_where(err)}", hint="Indent with spaces, and quote texts that hold a colon."
+        ) from err
+    return found
+
+
+def _where(error: Any) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
+
+
+def at(content: Any, *keys: str) -> Any:
+    """What stands under these keys; None when something on the way is missing."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content

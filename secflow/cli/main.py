@@ -1,0 +1,102 @@
+"""The command `secflow`: every command, and how each end becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from secflow.cli.commands import accounts, acting, files, looking, others, reading
+from secflow.cli.errors import CliError, ExitCode, UsageProblem
+from secflow.cli.options import command
+from secflow.cli.output import Output
+
+app = typer.Typer(
+    name="secflow",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(others.own_version())
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Workflows on Kubernetes from the command line: build, run, watch, understand.
+
+    \b
+    First steps:
+      secflow login https://secflow.example.org
+      secflow run -f workflow.yaml --watch
+      secflow describe NAME
+      secflow logs NAME -f
+
+    A NAME is the id of a workflow, or its name where only one has it.
+    Every command explains itself: secflow COMMAND --help.
+    """
+
+
+# The order in which --help shows them.
+files.add_to(app)
+looking.add_to(app)
+reading.add_to(app)
+command(app, "watch", panel=looking.PANEL)(looking.watch_command)
+acting.add_to(app)
+accounts.add_to(app)
+others.add_to(app)
+
+
+def main() -> None:
+    """Run the command line of this process and end it."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code."""
+    if "_SECFLOW_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
+    try:
+        code = app(args=arguments, prog_name="secflow", standalone_mode=False)
+        return code if isinstance(code, int) else ExitCode.OK
+    except CliError as err:
+        return _failed(err)
+    except typer.TyperException as err:
+        return _misused(err)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("\n")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader left (`| head`): nothing is wrong, and nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+
+
+def _failed(error: CliError) -> int:
+    Output().fail(error)
+    return error.code
+
+
+def _misused(error: typer.TyperException) -> int:
+    """A command line that does not parse. Without arguments, the help was asked for and is shown."""
+    text = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stdout.write(f"{text}\n" if text else "")
+        return ExitCode.USAGE
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "secflow"
+    return _failed(UsageProblem(text, hint=f"`{where} --help` shows how it is used, with examples."))

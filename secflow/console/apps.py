@@ -1,0 +1,14 @@
+"""The console as a Django app: what its lists keep for their users."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    """App `console`."""
+
+    name = "secflow.console"
+    label = "console"
+    verbose_name = "Console"
+    default_auto_field = "django.db.models.BigAutoField"

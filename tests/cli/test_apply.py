@@ -1,0 +1,147 @@
+"""apply, lint, run -f, export: workflows as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.terminal import Cli
+from tests.e2e.driver import Driver
+
+pytestmark = pytest.mark.e2e
+
+
+def workflow(project: str | None, name: str = "two steps", *, script: str = "echo $WHO") -> dict[str, Any]:
+    container = {"name": "main", "image": "busybox:latest", "command": ["sh", "-c", script]}
+    return {
+        "apiVersion": "secflow.io/v1",
+        "kind": "Workflow",
+        "metadata": {"name": name} | ({"project": project} if project else {}),
+        "spec": {
+            "templates": {"say": {"kind": "job", "name": "say", "backoff_limit": 0, "containers": [container]}},
+            "nodes": [
+                {"name": one, "template": "say", "env_vars": [{"name": "WHO", "value": one}]}
+                for one in ("first", "second")
+            ],
+            "edges": [{"from": "first", "to": "second"}],
+        },
+    }
+
+
+def written(folder: Path, *documents: dict[str, Any]) -> str:
+    path = folder / "workflow.yaml"
+    path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+    return str(path)
+
+
+def actions(answers: Any) -> list[tuple[str, list[str]]]:
+    return [(one["instance"]["action"], [item["action"] for item in one["templates"]]) for one in answers]
+
+
+def test_a_file_is_applied_once_and_then_nothing_changes(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    file = written(tmp_path, workflow(driver.project))
+
+    tried = cli.run("apply", "-f", file, "--dry-run")
+    first = cli.run("apply", "-f", file)
+    second = cli.run("apply", "-f", file, "-o", "json").json
+
+    assert "created" in tried.ok()
+    assert "Nothing was changed: this was a dry run." in tried.err
+    assert [line.split()[0] for line in first.ok().splitlines()][:3] == ["WHAT", "template", "workflow"]
+    assert actions(second) == [("unchanged", ["unchanged"])]
+    [instance] = driver.call("GET", f"/workflow-instances?project_id={driver.project}").ok()["items"]
+    assert [node["name"] for node in instance["nodes"]] == ["first", "second"]
+
+
+def test_several_workflows_in_one_stream(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    stream = yaml.safe_dump_all([workflow(driver.project, "one"), workflow(driver.project, "two")])
+
+    made = cli.run("apply", "-f", "-", "-o", "json", stdin=stream).json
+
+    assert [one["instance"]["name"] for one in made] == ["one", "two"]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(workflow(driver.project, "one")))
+    (tmp_path / "b.json").write_text('{"apiVersion": "secflow.io/v1", "kind": "Workflow"}')
+    done = cli.run("apply", "-f", str(tmp_path))
+    done.failed(3, "b.json")
+    assert "unchanged" in done.out
+
+
+def test_a_file_without_a_project_takes_the_one_of_the_call(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    file = written(tmp_path, workflow(None))
+
+    cli.run("apply", "-f", file).ok()
+
+    assert cli.run("ps", "-o", "json").json[0]["project_id"] == driver.project
+    named = written(tmp_path, workflow(driver.project))
+    cli.run("apply", "-f", named, "--project", "other").failed(2, "not 'other'")
+
+
+def test_export_gives_back_what_was_applied(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    cli.run("apply", "-f", written(tmp_path, workflow(driver.project))).ok()
+
+    text = cli.run("export", "two steps").ok()
+
+    assert yaml.safe_load(text)["metadata"]["name"] == "two steps"
+    assert cli.run("export", "two steps", "-o", "json").json == yaml.safe_load(text)
+    assert actions(cli.run("apply", "-f", "-", "-o", "json", stdin=text).json) == [("unchanged", ["unchanged"])]
+
+
+def test_lint_names_every_slip_with_its_line_and_changes_nothing(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    broken = workflow(driver.project)
+    broken["spec"]["edges"].append({"from": "second", "to": "third"})
+    file = written(tmp_path, workflow(driver.project, "good"), broken)
+
+    done = cli.run("lint", "-f", file)
+    offline = Cli(tmp_path).run("lint", "-f", file, "--offline")
+
+    done.failed(3, "1 error")
+    offline.failed(3, "1 error")
+    assert "third" in done.out
+    assert "third" in offline.out
+    assert driver.call("GET", f"/workflow-instances?project_id={driver.project}").ok()["items"] == []
+    refused = cli.run("apply", "-f", file)
+    refused.failed(3, "third")
+    assert "good" in refused.out
+
+
+def test_lint_shows_what_the_cluster_would_be_given(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    said = cli.run("lint", "-f", written(tmp_path, workflow(driver.project)), "--manifests").ok()
+
+    assert "--- # node first: Job" in said
+    assert "image: busybox:latest" in said
+
+
+def test_bad_yaml_is_code_2_with_its_place(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("kind: Workflow\nmetadata: {name: a\n")
+
+    cli.run("apply", "-f", str(tmp_path / "bad.yaml")).failed(2, "bad.yaml is not YAML: line 3")
+    cli.run("apply", "-f", str(tmp_path / "missing.yaml")).failed(2, "cannot be read")
+    cli.run("apply", "-f", "-", stdin="").failed(2, "no workflow in -")
+
+
+def test_run_applies_and_follows(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    file = written(tmp_path, workflow(driver.project))
+
+    first = cli.run("run", "-f", file, "--watch")
+    again = cli.run("run", "-f", file, "--watch", "-o", "json")
+
+    assert "two steps succeeded after" in first.ok()
+    assert (again.json["status"], again.json["run_count"]) == ("succeeded", 2)
+    assert cli.run("logs", "two steps", "--node", "second").ok() == "second\n"
+    cli.run("run").failed(2, "NAME or a file")
+    cli.run("run", "two steps", "-f", file).failed(2)
+
+
+def test_a_changed_file_of_a_workflow_that_has_run_says_how_to_go_on(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    cli.run("run", "-f", written(tmp_path, workflow(driver.project, script="exit 3")), "--watch")
+    changed = workflow(driver.project)
+    changed["spec"]["nodes"].append({"name": "third", "template": "say"})
+    file = written(tmp_path, changed)
+
+    cli.run("run", "-f", file, "--watch").failed(3, "secflow uninit")
+    cli.run("uninit", "two steps", "--yes").ok()
+
+    assert "two steps succeeded" in cli.run("run", "-f", file, "--watch").ok()

@@ -1,0 +1,148 @@
+"""Workflow files are split as they are written, and their form is judged without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from secflow.cli.documents import Document, read_documents, split
+from secflow.cli.errors import UsageProblem
+from secflow.cli.linting import check_offline
+
+TEMPLATES = {"t": {"kind": "job", "containers": [{"name": "main", "image": "busybox"}]}}
+
+
+def workflow(**spec: Any) -> dict[str, Any]:
+    made = {
+        "templates": TEMPLATES,
+        "nodes": [{"name": "a", "template": "t"}, {"name": "b", "template": "t"}],
+        "edges": [],
+    }
+    return {
+        "apiVersion": "secflow.io/v1",
+        "kind": "Workflow",
+        "metadata": {"name": "w", "project": "p1"},
+        "spec": made | spec,
+    }
+
+
+def findings(content: Any) -> list[tuple[str, str]]:
+    return [(item["severity"], item["path"]) for item in check_offline(Document("f", 1, "", content))]
+
+
+def test_every_document_of_a_stream_keeps_its_text_and_its_line() -> None:
+    text = '# one\nmetadata: {name: a}\n---\n# two\nmetadata:\n  name: b\n...\n---\n---\n{"metadata": {"name": "c"}}\n'
+
+    found = split("f.yaml", text)
+
+    assert [(one.name, one.place) for one in found] == [("a", "f.yaml:2"), ("b", "f.yaml:3"), ("c", "f.yaml:9")]
+    for one in found:
+        assert yaml.safe_load(one.body(None)[0]) == one.content
+        assert one.body(None)[1] == "application/yaml"
+    # An error that the server finds in the second is on the line where the file has it.
+    assert found[1].body(None)[0].decode().split("\n")[4] == "metadata:"
+
+
+def test_a_project_is_filled_in_and_never_replaced() -> None:
+    [own] = split("f", "metadata: {name: a, project: p1}")
+    [without] = split("f", "metadata: {name: a}")
+
+    assert own.body("p1")[0] == b"metadata: {name: a, project: p1}"
+    assert yaml.safe_load(without.body("p2")[0])["metadata"] == {"name": "a", "project": "p2"}
+    with pytest.raises(UsageProblem, match="of project 'p1', not 'p2'"):
+        own.body("p2")
+
+
+def test_folders_are_read_in_order_and_other_files_left_alone(tmp_path: Path) -> None:
+    for name in ("b.yml", "a.yaml", "c.json", "notes.txt"):
+        (tmp_path / name).write_text(f'{{"metadata": {{"name": "{name}"}}}}')
+
+    assert [one.name for one in read_documents([str(tmp_path)])] == ["a.yaml", "b.yml", "c.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1", "line 1, column"),
+        ("a: b: c", "line 1, column 5"),
+        ("a: &x 1\nb: *y", "line 2, column 4: found undefined alias"),
+        ("a: !!python/object:os.system {}", "could not determine a constructor"),
+        ("\x07", "is not YAML"),
+    ],
+)
+def test_bad_yaml_is_a_sentence_with_its_place(text: str, words: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        split("f.yaml", text)
+
+    assert caught.value.message.startswith("f.yaml is not YAML: ")
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize("paths", [["missing.yaml"], ["empty.yaml"], ["latin.yaml"]])
+def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, paths: list[str]) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
+
+    with pytest.raises(UsageProblem):
+        read_documents([str(tmp_path / path) for path in paths])
+
+
+def test_a_good_form_has_no_findings() -> None:
+    assert findings(workflow(edges=[{"from": "a", "to": "b", "shared_pvc": "data"}])) == []
+    by_ref = [
+        {"name": "x", "ref": "one", "template": "t"},
+        {"name": "x", "ref": "two", "template_id": "wf-tmpl-x-00000000"},
+    ]
+    assert findings(workflow(nodes=by_ref, edges=[{"from": "one", "to": "two"}])) == []
+    assert findings(workflow(templates={"t": {"kind": "job", "name": "there already"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ([], ("error", "")),
+        ({}, ("error", "apiVersion")),
+        ({**workflow(), "kind": "Flow"}, ("error", "kind")),
+        ({**workflow(), "metadata": None}, ("error", "metadata")),
+        ({**workflow(), "metadata": {"name": " "}}, ("error", "metadata.name")),
+        ({**workflow(), "metadata": {"name": "w" * 129}}, ("error", "metadata.name")),
+        ({**workflow(), "specs": 1}, ("warning", "specs")),
+        ({**workflow(), "spec": []}, ("error", "spec")),
+        (workflow(node=[]), ("warning", "spec.node")),
+        (workflow(templates=[1]), ("error", "spec.templates")),
+        (
+            workflow(templates={**TEMPLATES, "u": {"kind": "cron", "containers": []}}),
+            ("error", "spec.templates.u.kind"),
+        ),
+        (
+            workflow(templates={**TEMPLATES, "u": {"kind": "app", "containers": [{}]}}),
+            ("error", "spec.templates.u.containers[0].name"),
+        ),
+        (workflow(nodes="a"), ("error", "spec.nodes")),
+        (workflow(nodes=[1]), ("error", "spec.nodes[0]")),
+        (workflow(nodes=[{"name": "a"}]), ("error", "spec.nodes[0]")),
+        (workflow(nodes=[{"name": "a", "template": "t", "template_id": "x"}]), ("error", "spec.nodes[0]")),
+        (workflow(nodes=[{"name": "a", "template": "u"}]), ("error", "spec.nodes[0].template")),
+        (
+            workflow(nodes=[{"name": "a", "template": "t", "input_env_vars": [{"name": "X", "source_node": "z"}]}]),
+            ("error", "spec.nodes[0].input_env_vars[0].source_node"),
+        ),
+        (workflow(edges={}), None),
+        (workflow(edges=[1]), ("error", "spec.edges[0]")),
+        (workflow(edges=[{"from": "a", "to": "z"}]), ("error", "spec.edges[0].to")),
+        (workflow(edges=[{"from": "a", "to": "a"}]), ("error", "spec.edges[0]")),
+        (workflow(edges=[{"from": "a", "to": "b"}, {"from": "a", "to": "b"}]), ("error", "spec.edges[1]")),
+        (workflow(edges=[{"from": "a", "to": "b"}, {"from": "b", "to": "a"}]), ("error", "spec.edges")),
+    ],
+)
+def test_each_slip_is_found_where_it_is(content: Any, wanted: tuple[str, str] | None) -> None:
+    assert (wanted in findings(content)) if wanted else findings(content) == []
+
+
+def test_a_name_of_several_nodes_means_none_of_them() -> None:
+    twins = [{"name": "x", "template": "t"}, {"name": "x", "template": "t"}, {"name": "y", "template": "t"}]
+
+    assert findings(workflow(nodes=twins, edges=[{"from": "x", "to": "y"}])) == [("error", "spec.edges[0].from")]
