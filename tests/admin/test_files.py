@@ -12,9 +12,9 @@ from django.urls import reverse
 
 from secflow.http.roles import Role
 from templates_app.models import JobTemplate
+from tests.admin.building import INSTANCES, asking
 from tests.admin.conftest import said, signed_in, with_roles
 from tests.admin.pages import form_of
-from tests.admin.test_building import INSTANCES, asking
 from tests.factories import InstanceFactory, JobTemplateFactory, NodeFactory, ProjectMemberFactory
 from workflows.models import WorkflowInstance, WorkflowNode
 

@@ -1,4 +1,4 @@
-"""The page of a node: why it failed, its logs, history, inputs and manifest; safe whatever the texts hold."""
+"""The page of a node: why it failed, its history, inputs and manifest; safe whatever the texts hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from secflow.http.roles import Role
 from secflow.projects.roles import give_roles
-from tests.admin.conftest import NOON, evidence, make_history, signed_in, staff
+from tests.admin.conftest import NOON, evidence, make_history, signed_in
+from tests.admin.node_page import ANSI, DIAGNOSIS, HOSTILE, address, member, shown
 from tests.factories import (
     AppTemplateFactory,
     InstanceFactory,
@@ -24,25 +25,6 @@ from tests.factories import (
     container,
 )
 from workflows.models import Event, NodeLog, NodeRun, WorkflowInstance, WorkflowNode
-
-HOSTILE = "</pre><script>alert(1)</script>\u202egnp.exe"
-ANSI = "\x1b]0;title\x07\x1b[31mred\x1b[0m \x9b1mbold\r\nbell\x07 back\x08 \x1bPq#0\x1b\\end\rover"
-DIAGNOSIS = {
-    "category": "image_pull",
-    "summary": "Container main: the image nosuch:1 cannot be pulled.",
-    "detail": "manifest unknown",
-    "resolution": "Check that the image and tag exist.",
-}
-
-
-def address(node_id: str, what: str = "change") -> str:
-    return reverse(f"admin:workflows_workflownode_{what}", args=[node_id])
-
-
-def shown(client: Client, node_id: str) -> str:
-    response = client.get(address(node_id))
-    assert response.status_code == 200
-    return str(response.content.decode())
 
 
 @pytest.fixture
@@ -237,65 +219,6 @@ def test_the_page_of_a_record_says_why_and_shows_its_texts_without_escape_sequen
     assert "<script>alert" not in pages[0]
 
 
-def test_kept_texts_are_told_apart_by_run_and_part(admin: Client, history: NodeRun) -> None:
-    logs = address(history.node_id, "logs")
-    NodeLog.objects.filter(part="init").update(due_at=None, error=None, fetched_at=NOON, text="set-up words")
-
-    answers = [admin.get(f"{logs}?run={history.pk}{part}").content.decode() for part in ("", "-execution", "-init")]
-
-    assert [answer.split("\n\n", 1)[1] for answer in answers] == ["a line", "a line", "set-up words"]
-    assert answers[0].startswith("[run #1, pod pod-1: kept at 2026-03-01 12:00:00]")
-    assert admin.get(f"{logs}?run={history.pk + 1}").status_code == 404
-    other = NodeFactory()
-    assert admin.get(f"{address(other.pk, 'logs')}?run={history.pk}").status_code == 404
-
-
-def test_a_download_has_a_plain_name_and_nothing_but_the_text(admin: Client, history: NodeRun) -> None:
-    WorkflowNode.objects.filter(pk=history.node_id).update(name='a"b\r\nX: y/../ü\u202e')
-
-    answer = admin.get(f"{address(history.node_id, 'logs')}?run={history.pk}-execution&download=1")
-
-    assert answer["Content-Disposition"] == 'attachment; filename="a-b-X-y-run-1-execution.log"'
-    assert answer["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer["X-Content-Type-Options"] == "nosniff"
-    assert answer.content == b"a line"
-
-
-@pytest.mark.parametrize("query", ["", "follow=1", "lines=5"])
-def test_a_node_without_a_pod_gives_the_kept_text_and_says_so(admin: Client, history: NodeRun, query: str) -> None:
-    answer = admin.get(f"{address(history.node_id, 'logs')}?{query}")
-
-    assert (answer.status_code, answer["X-Log-State"]) == (200, "kept")
-    assert answer.content.decode() == "[The pod is gone. run #1, pod pod-1: kept at 2026-03-01 12:00:00]\n\na line"
-
-
-def test_a_node_that_has_not_begun_says_so(admin: Client) -> None:
-    answer = admin.get(address(NodeFactory().pk, "logs"))
-
-    assert (answer.status_code, answer["X-Log-State"]) == (404, "waiting")
-    assert answer.content.decode() == "The node has not begun: there is nothing in the cluster that could write.\n"
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["run=x", "run=0", "run=99999999999999999999999", "lines=0", "lines=10001", "lines=-1", "after=now", "run=²"],
-)
-def test_odd_parameters_are_refused_with_a_sentence(admin: Client, history: NodeRun, query: str) -> None:
-    answer = admin.get(f"{address(history.node_id, 'logs')}?{query}")
-
-    assert (answer.status_code, answer["X-Log-State"]) == (400, "refused")
-    assert "must be a" in answer.content.decode()
-
-
-def test_a_cluster_that_does_not_answer_is_a_sentence(admin: Client, history: NodeRun) -> None:
-    WorkflowNode.objects.update(k8s_resource_name="wf-a-b", k8s_resource_type="Job")
-
-    answer = admin.get(address(history.node_id, "logs"))
-
-    assert answer["X-Log-State"] in ("unavailable", "kept")  # no cluster, or one of another test without this pod
-    assert shown(admin, history.node_id)
-
-
 @pytest.mark.parametrize("what", ["change", "logs", "live", "manifest"])
 def test_everything_of_the_page_needs_the_right_to_it(db: None, history: NodeRun, what: str) -> None:
     where = address(history.node_id, what)
@@ -305,20 +228,6 @@ def test_everything_of_the_page_needs_the_right_to_it(db: None, history: NodeRun
     assert member("no-rights", "view_run").get(where).status_code == 403
     assert may_view.get(where).status_code == 200
     assert may_view.get(address("none", what)).status_code in (302, 404)
-
-
-def member(username: str, *rights: str) -> Client:
-    """The browser of a member of p1 with these rights."""
-    user = staff(username, *rights)
-    ProjectMemberFactory(project_id="p1", user_id=str(user.pk))
-    return signed_in(user)
-
-
-def test_logs_need_a_right_of_their_own(db: None, history: NodeRun) -> None:
-    client = member("no-logs", "view_workflownode")
-
-    assert client.get(address(history.node_id, "logs")).status_code == 403
-    assert "log-panel" not in shown(client, history.node_id)
 
 
 @pytest.mark.parametrize("what", ["change", "logs", "live", "manifest"])
@@ -334,11 +243,6 @@ def test_members_see_the_nodes_of_their_projects_only(db: None, history: NodeRun
     assert browsers["p2"].get(address(history.node_id, what)).status_code in (302, 403, 404)
     if what != "change":
         assert browsers["p2"].get(address(history.node_id, what)).status_code in (403, 404)
-
-
-@pytest.mark.parametrize("method", ["post", "put", "delete"])
-def test_logs_are_only_read(admin: Client, history: NodeRun, method: str) -> None:
-    assert getattr(admin, method)(address(history.node_id, "logs")).status_code == 405
 
 
 def test_the_page_and_its_parts_cost_the_same_for_fifty_nodes_and_runs_as_for_five(admin: Client) -> None:

@@ -1,4 +1,4 @@
-// The log of a node while it is written, and copy buttons. Without this script the same forms and links open plain text.
+// The log of a node while it is written. Without this script the same forms and links open plain text.
 "use strict";
 
 (() => {
@@ -380,27 +380,8 @@
     }
   }
 
-  function copyFrom(button) {
-    const source = document.getElementById(button.dataset.copy);
-    const select = () => {
-      const range = document.createRange();
-      range.selectNodeContents(source);
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
-      button.textContent = "Selected";
-    };
-    // Browsers give pages the clipboard over TLS and on this machine only.
-    if (!navigator.clipboard) select();
-    else navigator.clipboard.writeText(source.textContent).then(() => (button.textContent = "Copied"), select);
-    setTimeout(() => (button.textContent = "Copy"), 2000);
-  }
-
   function begin() {
     for (const root of document.querySelectorAll(".log-panel")) new LogPanel(root);
-    for (const button of document.querySelectorAll("[data-copy]")) {
-      button.hidden = false;
-      button.addEventListener("click", () => copyFrom(button));
-    }
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
