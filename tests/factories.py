@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import factory
@@ -12,9 +13,10 @@ from factory.django import DjangoModelFactory
 from secflow.projects.models import ProjectMember
 from templates_app.models import AppTemplate, JobTemplate
 from workflows.domain.ids import INSTANCE, NODE, TEMPLATE, make_id, new_suffix
-from workflows.models import WorkflowInstance, WorkflowNode
+from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode
 
 PROJECT = "p1"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PASSWORD = "a long enough pass phrase"
 
 
@@ -122,3 +124,40 @@ class NodeFactory(DjangoModelFactory[Any]):
             ).id
         )
     )
+
+
+class RunFactory(DjangoModelFactory[Any]):
+    """The first run of an instance, which failed at NOON."""
+
+    class Meta:
+        model = Run
+
+    instance = factory.SubFactory(InstanceFactory, status="failed")
+    number = 1
+    trigger = "start"
+    actor = "1"
+    status = "failed"
+    started_at = NOON
+    finished_at = NOON
+
+
+class NodeRunFactory(DjangoModelFactory[Any]):
+    """What `node` did in a run that failed: it failed as well."""
+
+    class Meta:
+        model = NodeRun
+        exclude = ("node",)
+
+    run = factory.SubFactory(RunFactory)
+    instance = factory.SelfAttribute("run.instance")
+    node = factory.SubFactory(NodeFactory, instance=factory.SelfAttribute("..run.instance"), status="failed")
+    node_id = factory.SelfAttribute("node.pk")
+    node_name = factory.SelfAttribute("node.name")
+    node_type = factory.SelfAttribute("node.node_type")
+    status = "failed"
+    spec = factory.LazyFunction(dict)
+    resource_name = "job-crawler"
+    resource_type = "Job"
+    timeout_seconds = 3600
+    started_at = NOON
+    finished_at = NOON

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,13 +14,20 @@ from k8s_bridge.evidence import LastLines, build_evidence
 from k8s_bridge.results import WarningEvent
 from secflow.http.roles import Role
 from secflow.projects.roles import give_roles
-from tests.factories import InstanceFactory, NodeFactory, ProjectMemberFactory, UserFactory
+from tests.factories import (
+    NOON,
+    InstanceFactory,
+    NodeFactory,
+    NodeRunFactory,
+    ProjectMemberFactory,
+    RunFactory,
+    UserFactory,
+)
 from tests.following import no_streams_left
 from workflows.domain.statuses import CleanupGoal
-from workflows.models import Cleanup, Event, NodeLog, NodeRun, Run, WorkflowInstance
+from workflows.models import Cleanup, Event, NodeLog, NodeRun, WorkflowInstance
 
 __all__ = ["no_streams_left"]
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -96,30 +102,10 @@ def evidence(text: str) -> dict[str, Any]:
 def make_history(instance: WorkflowInstance, *, text: str = "a line", name: str = "crawler") -> NodeRun:
     """One failed run of the instance with a node, its log, journal entries and an open clean-up."""
     node = NodeFactory(instance=instance, name=name, message=text)
-    run = Run.objects.create(
-        instance=instance,
-        number=1,
-        trigger="start",
-        actor="1",
-        status="failed",
-        started_at=NOON,
-        finished_at=NOON,
-        message=text,
-        edges=[[node.pk, node.pk]],
-    )
-    record = NodeRun.objects.create(
-        run=run,
-        instance=instance,
-        node_id=node.pk,
-        node_name=name,
-        node_type="job",
-        status="failed",
+    record: NodeRun = NodeRunFactory(
+        run=RunFactory(instance=instance, message=text, edges=[[node.pk, node.pk]]),
+        node=node,
         spec={"note": text},
-        resource_name="job-crawler",
-        resource_type="Job",
-        timeout_seconds=3600,
-        started_at=NOON,
-        finished_at=NOON,
         message=text,
         diagnosis={"summary": text},
         evidence=evidence(text),

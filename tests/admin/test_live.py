@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.admin.conftest import NOON, make_history, signed_in, staff
+from tests.admin.conftest import make_history, signed_in, staff
 from tests.admin.test_pages import queries
-from tests.factories import InstanceFactory, NodeFactory, UserFactory
+from tests.factories import NOON, InstanceFactory, NodeFactory, NodeRunFactory, RunFactory, UserFactory
 from workflows.models import Event, NodeRun, Run, WorkflowInstance
 
 HOSTILE = "</text><script>alert(1)</script>\u202e" + "x" * 80
@@ -39,39 +39,15 @@ def chain(db: None) -> WorkflowInstance:
     second = NodeFactory(instance=instance, name="second", status="failed", started_at=NOON, finished_at=NOON)
     instance.edges = [edge(first.pk, second.pk, "data")]
     instance.save()
-    run = Run.objects.create(
-        instance=instance,
-        number=1,
-        trigger="start",
-        actor="1",
-        status="failed",
-        started_at=NOON,
-        finished_at=NOON,
-        edges=[[first.pk, second.pk]],
-    )
-    for node in (first, second):
-        NodeRun.objects.create(
-            run=run,
-            instance=instance,
-            node_id=node.pk,
-            node_name=node.name,
-            node_type="job",
-            status=node.status,
-            spec={},
-            resource_name=f"job-{node.name}",
-            resource_type="Job",
-            timeout_seconds=60,
-            started_at=NOON,
-            finished_at=NOON,
-            diagnosis=None
-            if node is first
-            else {
-                "category": "exit_code",
-                "summary": "The container ended with code 3.",
-                "detail": "no route to host",
-                "resolution": "Read its log.",
-            },
-        )
+    run = RunFactory(instance=instance, edges=[[first.pk, second.pk]])
+    why = {
+        "category": "exit_code",
+        "summary": "The container ended with code 3.",
+        "detail": "no route to host",
+        "resolution": "Read its log.",
+    }
+    NodeRunFactory(run=run, node=first, status="succeeded")
+    NodeRunFactory(run=run, node=second, diagnosis=why)
     return instance
 
 
@@ -222,19 +198,7 @@ def test_a_fragment_takes_as_many_queries_for_many_nodes_as_for_few(
 
     few = queries(admin, address)
     for node in NodeFactory.create_batch(40, instance=chain, template_id="t", status="failed"):
-        NodeRun.objects.create(
-            run=run,
-            instance=chain,
-            node_id=node.pk,
-            node_name=node.name,
-            node_type="job",
-            status="failed",
-            spec={},
-            resource_name="job",
-            resource_type="Job",
-            timeout_seconds=60,
-            diagnosis={"summary": "broken"},
-        )
+        NodeRunFactory(run=run, node=node, diagnosis={"summary": "broken"})
     many = queries(admin, address)
 
     assert few == many

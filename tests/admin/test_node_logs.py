@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from tests.admin.conftest import NOON
 from tests.admin.node_page import address, member, shown
 from tests.factories import (
+    NOON,
     NodeFactory,
 )
 from workflows.models import NodeLog, NodeRun, WorkflowNode

@@ -13,9 +13,10 @@ from django.urls import reverse
 
 from secflow.http.roles import Role
 from secflow.projects.roles import give_roles
-from tests.admin.conftest import NOON, evidence, make_history, signed_in
+from tests.admin.conftest import evidence, make_history, signed_in
 from tests.admin.node_page import ANSI, DIAGNOSIS, HOSTILE, address, member, shown
 from tests.factories import (
+    NOON,
     AppTemplateFactory,
     InstanceFactory,
     JobTemplateFactory,

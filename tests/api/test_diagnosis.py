@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import Api
-from tests.factories import InstanceFactory, NodeFactory
-from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.factories import InstanceFactory, NodeFactory, NodeRunFactory, RunFactory
+from workflows.models import WorkflowInstance, WorkflowNode
 
 
 def diagnosis(summary: str) -> dict[str, str]:
@@ -19,22 +16,7 @@ def diagnosis(summary: str) -> dict[str, str]:
 
 
 def ran(instance: WorkflowInstance, node: WorkflowNode, number: int, found: dict[str, str] | None) -> None:
-    run = Run.objects.create(
-        instance=instance, number=number, trigger="start", actor="1", status="failed", started_at=NOON, finished_at=NOON
-    )
-    NodeRun.objects.create(
-        run=run,
-        instance=instance,
-        node_id=node.pk,
-        node_name=node.name,
-        node_type="job",
-        status="failed",
-        spec={},
-        resource_name="r",
-        resource_type="Job",
-        timeout_seconds=60,
-        diagnosis=found,
-    )
+    NodeRunFactory(run=RunFactory(instance=instance, number=number), node=node, diagnosis=found)
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "failed"])
