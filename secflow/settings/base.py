@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from secflow.settings import environment
+from secflow.settings import environment, static_files
 from secflow.settings.console import *  # noqa: F403  UNFOLD, which the admin pages look for
 from secflow.settings.database import database_config
 from secflow.settings.messages import celery_broker_options
@@ -107,10 +107,12 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-STATIC_URL = "/static/"
+# Under DEBUG files may change while the process runs, and browsers ask each time whether they did.
+STATIC_URL = static_files.PREFIX if DEBUG else static_files.versioned_url()
 # Files are served out of the packages that bring them: no step to collect them, no folder that can be out of date.
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
+WHITENOISE_MAX_AGE = 0
+WHITENOISE_IMMUTABLE_FILE_TEST = static_files.KEPT_FOR_EVER
 
 # Behind a proxy that ends TLS, everything but the health routes (asked by kubelets over plain HTTP) demands it.
 HTTPS = (not DEBUG) if SECFLOW.https is None else SECFLOW.https
