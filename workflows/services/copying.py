@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from workflows.domain.actors import Actor
+from workflows.domain.errors import NotFound
 from workflows.models import WorkflowInstance, WorkflowNode
 from workflows.selectors.instances import get_visible_instance
 from workflows.services.authoring import create_instance
@@ -26,7 +27,9 @@ def copy_instance(*, actor: Actor, instance_id: str, name: str | None = None) ->
     nodes = list(
         WorkflowNode.objects.filter(instance_id=instance_id).select_related("instance").order_by("created_at", "id")
     )
-    instance = nodes[0].instance if nodes else WorkflowInstance.objects.get(pk=instance_id)
+    instance = nodes[0].instance if nodes else WorkflowInstance.objects.filter(pk=instance_id).first()
+    if instance is None:  # deleted since it was visible
+        raise NotFound("workflow_instance", instance_id)
     values = {
         "name": name or name_of_copy(instance.name),
         "description": instance.description,
