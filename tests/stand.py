@@ -1,7 +1,7 @@
 """The parts that tests run against, as a pytest plugin: PostgreSQL and Valkey for all, a local cluster for who asks.
 
-DATABASE_URL, REDIS_URL and SECFLOW_TEST_KUBECONFIG name other ones. The processes that pytest-xdist starts inherit the
-addresses and share the servers; pytest-django gives each of them a database of its own.
+DATABASE_URL, REDIS_URL and SECFLOW_TEST_KUBECONFIG name other ones. Each process that pytest-xdist starts has servers of its
+own, so that what one of them publishes, flushes or kills is not seen by the others; servers that were named are shared.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from secflow.runtime.service import Service
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 30.0
+# Names the addresses that this plugin made, for the processes of pytest-xdist, which inherit them.
+_MADE_HERE = "SECFLOW_TEST_MADE_HERE"
 
 _servers = ExitStack()
 
@@ -49,8 +51,8 @@ def pytest_unconfigure() -> None:
 
 def _prepare_environment(folder: Path) -> None:
     layout = open_layout(folder)
-    given = dict(os.environ)
-    # A worker of pytest-xdist finds both addresses set and starts nothing.
+    inherited = os.environ.pop(_MADE_HERE, "").split()
+    given = {name: value for name, value in os.environ.items() if name not in inherited}
     if "DATABASE_URL" not in given:
         run_services(
             _servers, postgres.services(layout, given, config={"fsync": "off", "full_page_writes": "off"}), layout
@@ -59,6 +61,7 @@ def _prepare_environment(folder: Path) -> None:
     if "REDIS_URL" not in given:
         run_services(_servers, (valkey.service(layout),), layout)
         os.environ["REDIS_URL"] = valkey.address(layout)
+    os.environ[_MADE_HERE] = " ".join(name for name in ("DATABASE_URL", "REDIS_URL") if name not in given)
     os.environ["KUBECONFIG"] = given.get("SECFLOW_TEST_KUBECONFIG") or str(layout.kubeconfig)
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
     os.environ.setdefault("HTTPS", "false")

@@ -201,7 +201,7 @@ def by_jwks(settings: Any, platform_server: Platform) -> Platform:
         auth_jwks_url=platform_server.url,
         auth_issuer=ISSUER,
         auth_audience=AUDIENCE,
-        auth_timeout_seconds=0.5,
+        auth_timeout_seconds=2,
     )
     return platform_server
 
@@ -241,7 +241,7 @@ BROKEN: dict[str, Callable[[Platform], None]] = {
     "500": lambda server: setattr(server, "status", 500),
     "no JSON": lambda server: setattr(server, "body", b"<html>"),
     "a list": lambda server: setattr(server, "body", []),
-    "slow": lambda server: setattr(server, "delay", 1.5),
+    "slow": lambda server: setattr(server, "delay", 4),
     "too much": lambda server: setattr(server, "body", b'"' + b"x" * 300_000 + b'"'),
     "redirect": lambda server: (setattr(server, "status", 302), server.headers.update(Location="/check"))[0],
 }
@@ -262,7 +262,7 @@ def test_keys_that_cannot_be_read_are_an_outage(
 @pytest.fixture
 def by_service(settings: Any, platform_server: Platform) -> Platform:
     settings.SECFLOW = replace(
-        settings.SECFLOW, auth_mode="service", auth_service_url=platform_server.url, auth_timeout_seconds=0.5
+        settings.SECFLOW, auth_mode="service", auth_service_url=platform_server.url, auth_timeout_seconds=2
     )
     platform_server.body = {"id": 42, "username": "ada", "is_active": True, "role": ["user"]}
     return platform_server

@@ -176,8 +176,29 @@ def job() -> WorkloadSpec:
     return WorkloadSpec("Job", "secflow-p1", "wf-x81m44zt-7h2k9q0d", (Container("main", "busybox:latest"),))
 
 
+class Clock:
+    """Time that passes only while somebody sleeps: what is tested does not depend on how busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 @pytest.fixture
-def gateway(cluster: ScriptedCluster) -> Iterator[Gateway]:
-    made = Gateway(ClusterClient(cluster.kubeconfig, read_timeout=0.5), installation="inst-a", replace_timeout=0.4)
+def patience_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which the gateway waits for old objects to go."""
+    clock = Clock()
+    monkeypatch.setattr("k8s_bridge.ensuring.time", clock)
+    return clock
+
+
+@pytest.fixture
+def gateway(cluster: ScriptedCluster, patience_clock: Clock) -> Iterator[Gateway]:
+    made = Gateway(ClusterClient(cluster.kubeconfig, read_timeout=10), installation="inst-a", replace_timeout=0.4)
     yield made
     made.close()

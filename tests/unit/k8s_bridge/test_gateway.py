@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ from tests.unit.k8s_bridge.scripts import (
 )
 
 if TYPE_CHECKING:
-    from tests.unit.k8s_bridge.conftest import ScriptedCluster
+    from tests.unit.k8s_bridge.conftest import Clock, ScriptedCluster
 
 
 def test_a_job_costs_one_request(cluster: ScriptedCluster, gateway: Gateway, job: WorkloadSpec, owner: Owner) -> None:
@@ -267,19 +266,23 @@ def test_few_service_names_are_not_listed(
 
 
 def test_the_wait_for_a_service_and_for_its_workload_share_one_patience(
-    cluster: ScriptedCluster, gateway: Gateway, job: WorkloadSpec, owner: Owner
+    cluster: ScriptedCluster, gateway: Gateway, patience_clock: Clock, job: WorkloadSpec, owner: Owner
 ) -> None:
     app = replace(job, kind="Deployment", service=Service("front", ports=(ServicePort("http", 80, 8080),)))
-    went_at = time.monotonic() + 0.25  # of the 0.4 s that the gateway has
+    began = patience_clock.now
+    went_at = began + 0.25  # of the 0.4 s that the gateway has
     old = stored(service_manifest(app, owner), "u0", deletionTimestamp="2026-01-01T00:00:00Z")
     stuck = stored(deployment_manifest(app, owner), "u3", deletionTimestamp="2026-01-01T00:00:00Z")
-    cluster.script(f"POST {SERVICES}", lambda call: taken(call) if time.monotonic() < went_at else created("u1")(call))
-    cluster.script(f"GET {SERVICES}/front", lambda call: shows(old)(call) if time.monotonic() < went_at else gone(call))
+    cluster.script(
+        f"POST {SERVICES}", lambda call: taken(call) if patience_clock.now < went_at else created("u1")(call)
+    )
+    cluster.script(
+        f"GET {SERVICES}/front", lambda call: shows(old)(call) if patience_clock.now < went_at else gone(call)
+    )
     cluster.script(f"POST {DEPLOYMENTS}", taken)
     cluster.script(f"GET {DEPLOYMENTS}/{app.name}", shows(stuck))
-    began = time.monotonic()
 
     with pytest.raises(errors.ServerTrouble, match=f"Deployment {app.name} in secflow-p1 is still being deleted"):
         gateway.ensure_workload(app, owner)
 
-    assert time.monotonic() - began < 0.5
+    assert went_at <= patience_clock.now <= began + 0.4

@@ -271,7 +271,7 @@ def test_pauses_grow_while_the_trouble_lasts(cluster: ScriptedCluster) -> None:
         times.append(time.monotonic())
         call.refuse(503, "ServiceUnavailable")
 
-    cluster.script(LIST, *[away] * 6, listing("10"))
+    cluster.script(LIST, *[away] * 9, listing("10"))
     cluster.script(WATCH, stream())
     sink = Sink()
 
@@ -280,9 +280,10 @@ def test_pauses_grow_while_the_trouble_lasts(cluster: ScriptedCluster) -> None:
         restarts = watcher.restarts
 
     pauses = [after - before for before, after in pairwise(times)]
-    assert [pause >= wanted for pause, wanted in zip(pauses, [0.02, 0.04, 0.08, 0.16, 0.16], strict=True)] == [True] * 5
-    assert pauses[-1] < 0.32
-    assert restarts == {"Job": 6}
+    wanted = [0.02, 0.04, 0.08] + [0.16] * 5
+    assert [pause >= least for pause, least in zip(pauses, wanted, strict=True)] == [True] * 8
+    assert pauses[-1] < 2  # without an end to the growth it would be 2.56
+    assert restarts == {"Job": 9}
 
 
 def test_the_server_may_ask_for_a_longer_pause(cluster: ScriptedCluster) -> None:
@@ -327,7 +328,7 @@ def test_a_quick_stop_ends_an_open_watch(cluster: ScriptedCluster) -> None:
         watcher.stop(5)
         took = time.monotonic() - began
 
-    assert took < 1
+    assert took < 4
     assert watcher.restarts == {"Job": 0}
 
 
@@ -340,7 +341,7 @@ def test_a_stop_during_a_pause_is_quick(cluster: ScriptedCluster) -> None:
         began = time.monotonic()
         watcher.stop(5)
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     assert not watcher.is_synced
 
 
