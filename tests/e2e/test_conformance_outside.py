@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 # A job that was told to end and answers with success has not done its work. The other one says that it was killed.
 POLITE = "trap 'exit 0' TERM; sleep 3600 & wait"
 KILLED = "trap 'exit 143' TERM; sleep 3600 & wait"
+# Only the first try stays: what comes after it ends at once.
+ONLY_ONCE = "test -e /data/begun && exit 0; trap 'exit 143' TERM; touch /data/begun; echo begun; sleep 3600 & wait"
 
 
 def running(project: Project, one: str) -> Json:
@@ -75,12 +77,10 @@ def test_a_pod_that_somebody_deletes_is_made_again_and_its_app_stays(project: Pr
 
 def test_a_pod_of_a_job_that_somebody_deletes_is_tried_again(project: Project) -> None:
     claim = project.claim("taken")
-    # Only the first try stays: what comes after it ends at once.
-    script = f"test -e /data/begun && exit 0; touch /data/begun; {KILLED}"
-    template = project.job_template(script, container={"volume_mounts": [mount(claim)]}, backoff_limit=3)
+    template = project.job_template(ONLY_ONCE, container={"volume_mounts": [mount(claim)]}, backoff_limit=3)
     one = project.instance([job(template, "work")])
     work = running(project, one)
-    eventually(lambda: len(project.pods(work)) == 1, what="the only pod")
+    eventually(lambda: project.logs(one, work) == "begun\n", what="the first try")
     made = uid_of(project.object(work))
 
     project.delete("Pod", project.pods(work)[0]["metadata"]["name"])
@@ -167,10 +167,10 @@ def test_a_job_that_somebody_ends_by_a_deadline_fails_with_that_reason(project: 
 
 def test_a_job_that_somebody_suspends_goes_on_when_it_is_resumed(project: Project) -> None:
     claim = project.claim("suspended")
-    script = f"test -e /data/begun && exit 0; touch /data/begun; {KILLED}"
-    template = project.job_template(script, container={"volume_mounts": [mount(claim)]})
+    template = project.job_template(ONLY_ONCE, container={"volume_mounts": [mount(claim)]})
     one = project.instance([job(template, "work")])
     work = running(project, one)
+    eventually(lambda: project.logs(one, work) == "begun\n", what="the first try")
     name = work["k8s_resource_name"]
 
     def suspended(is_so: bool) -> Callable[[Json], None]:
