@@ -114,9 +114,9 @@ class TemplateAdmin(FormPages, OperationsMixin, ConsoleAdmin):
         """Whether the user may make templates of this kind."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.add_{self.opts.model_name}"))
 
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+    def buttons_of(self, request: HttpRequest, row: Any) -> list[Any]:
         """The buttons of the operations, and the one for a copy."""
-        shown = super().get_actions_detail(request, object_id)
+        shown = super().buttons_of(request, row)
         may_copy = self.has_do_add_permission(request)
         return [self.get_unfold_action("copy_button"), *shown] if may_copy else shown
 

@@ -1,12 +1,13 @@
 """Parts of a page that follow what happens: a view of their own gives them anew, and `console/live.js` asks for it.
 
-The view costs no cluster call, gives nothing that the page does not give, and answers 304 when nothing has changed.
+The view costs no cluster call, gives nothing that the page does not give, and answers 304 when nothing has changed. With
+the part it gives the buttons at the top of the page, so that what they offer is what the part below says.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,11 @@ class LivePart:
     @property
     def version(self) -> str:
         """The entity tag of the HTML."""
-        return f'"{hashlib.sha256(repr(self.facts).encode()).hexdigest()[:24]}"'
+        return f'"{_digest(self.facts)}"'
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
 
 
 class LivePage:
@@ -51,6 +56,7 @@ class LivePage:
     """
 
     live_template: str
+    change_form_template = "console/live_page.html"
     change_form_outer_before_template = "console/live.html"
     opts: Any
     admin_site: Any
@@ -62,6 +68,17 @@ class LivePage:
     def live_instance(self, obj: Any) -> str:
         """The instance whose events make the part old."""
         raise NotImplementedError
+
+    def live_buttons(self, request: HttpRequest, obj: Any) -> Sequence[Any] | None:
+        """The buttons at the top for the object as it is now, without a query. None: the page has none, whatever it shows."""
+        return None
+
+    def _whole_part(self, request: HttpRequest, obj: Any) -> LivePart:
+        part, buttons = self.live_part(request, obj), self.live_buttons(request, obj)
+        if buttons is None:
+            return part
+        shown = {"live_buttons": buttons, "live_buttons_version": _digest(buttons)}
+        return LivePart((part.facts, buttons), lambda: part.context() | shown)
 
     def get_urls(self) -> list[URLPattern]:
         """The page's addresses, and that of its live part."""
@@ -78,12 +95,13 @@ class LivePage:
             raise PermissionDenied
         if obj is None:
             raise Http404(f"there is no {self.opts.verbose_name} with the id {object_id}")
-        part = self.live_part(request, obj)
+        part = self._whole_part(request, obj)
         response: HttpResponse
         if part.version in request.headers.get("If-None-Match", ""):
             response = HttpResponseNotModified()
         else:
-            response = HttpResponse(render_to_string(self.live_template, part.context(), request=request))
+            context = part.context() | {"live_template": self.live_template}
+            response = HttpResponse(render_to_string("console/live_answer.html", context, request=request))
         response["ETag"] = part.version
         return response
 
@@ -93,7 +111,7 @@ class LivePage:
         """The page with its live part."""
         obj = kwargs.get("obj")
         if obj is not None:
-            part = self.live_part(request, obj)
+            part = self._whole_part(request, obj)
             context |= part.context() | {
                 "live_template": self.live_template,
                 "live_version": part.version,
@@ -102,4 +120,6 @@ class LivePage:
                     f"admin:{self.opts.app_label}_{self.opts.model_name}_live", args=[quote(str(obj.pk))]
                 ),
             }
+            if "live_buttons" in context:
+                context["actions_detail"] = ()  # unfold would show the same once more, and leave them as they are
         return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[misc]

@@ -129,11 +129,21 @@ class OperationsMixin(BulkPages):
         return run
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """The buttons that make sense for the row as it is now."""
-        allowed = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        """The buttons of a row's page."""
         row = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
-        if row is None:
-            return []
+        return [] if row is None else self.buttons_of(request, row)
+
+    def arranged_buttons(self, request: HttpRequest, row: Any) -> list[Any]:
+        """The buttons of a row as its page arranges them, for a template. No query."""
+        return list(
+            self._get_actions_navigation(  # type: ignore[attr-defined]
+                self.actions_detail, self.buttons_of(request, row), quote(str(row.pk))
+            )
+        )
+
+    def buttons_of(self, request: HttpRequest, row: Any) -> list[Any]:
+        """The buttons that make sense for the row as it is now."""
+        allowed = super().get_actions_detail(request, quote(str(row.pk)))  # type: ignore[misc]
         fitting = {
             operation.title
             for operation in self.operations

@@ -161,5 +161,8 @@ class WorkflowInstanceAdmin(BuildingPages, OperationsMixin, LivePage, StatusColu
     def live_part(self, request: HttpRequest, obj: WorkflowInstance) -> LivePart:
         return instance_part(obj, [operation for operation in self.operations if self._may(request, operation, obj)])
 
+    def live_buttons(self, request: HttpRequest, obj: WorkflowInstance) -> list[Any]:
+        return self.arranged_buttons(request, obj)
+
     def live_instance(self, obj: WorkflowInstance) -> str:
         return str(obj.pk)

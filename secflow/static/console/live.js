@@ -2,9 +2,10 @@
 //
 // <div data-live="<address of a fragment>" data-live-instance="<id>"> gets the fragment's HTML whenever an event of that
 // instance arrives; without data-live-instance any event counts. Within a fragment an element with data-live-part is
-// replaced only when its HTML has changed. Events come from /admin/events: as a stream, or by asking again and again
-// where no stream is to be had. The element [data-live-state] says which. `live:refreshed` is dispatched on a part
-// that was brought up to date.
+// replaced only when its HTML has changed. One with data-live-elsewhere belongs to the element of the same id at another
+// place of the page, which is replaced only when its data-live-version differs. Events come from /admin/events: as a
+// stream, or by asking again and again where no stream is to be had. The element [data-live-state] says which.
+// `live:refreshed` is dispatched on a part that was brought up to date.
 "use strict";
 
 (() => {
@@ -90,6 +91,13 @@
     show(text) {
       const fresh = document.createElement("template");
       fresh.innerHTML = text;
+      for (const part of fresh.content.querySelectorAll("[data-live-elsewhere]")) {
+        part.remove();
+        const old = document.getElementById(part.id);
+        if (!old || old.dataset.liveVersion === part.dataset.liveVersion) continue;
+        old.dataset.liveVersion = part.dataset.liveVersion;
+        replace(old, () => old.replaceChildren(...part.childNodes));
+      }
       const parts = [...fresh.content.querySelectorAll("[data-live-part]")];
       const known = this.element.querySelectorAll("[data-live-part]");
       if (parts.length && parts.length === known.length) {
@@ -110,7 +118,10 @@
 
   // Replaces the content of an element; focus, scrolling and opened details are as before.
   function replace(element, change) {
-    const focus = element.contains(document.activeElement) ? address(document.activeElement) : "";
+    const focused = element.contains(document.activeElement) ? document.activeElement : null;
+    const focus = focused ? address(focused) : "";
+    const fold = focused?.closest("details")?.querySelector("summary");
+    const nearby = fold ? address(fold) : ""; // where the focus goes when what had it is gone
     const scrolled = [...element.querySelectorAll("[id]")]
       .filter((item) => item.scrollTop || item.scrollLeft)
       .map((item) => [item.id, item.scrollTop, item.scrollLeft]);
@@ -122,7 +133,8 @@
     for (const item of element.querySelectorAll("details")) {
       if (open.includes(address(item))) item.open = true;
     }
-    if (focus) find(element, focus)?.focus({ preventScroll: true });
+    const target = (focus && find(element, focus)) || (nearby && find(element, nearby));
+    if (target) target.focus({ preventScroll: true });
     tick();
   }
 

@@ -52,9 +52,9 @@ class BuildingPages(FilePages):
         """The way to the page on which the workflow is built."""
         return HttpResponseRedirect(page_url("build", unquote(object_id)))
 
-    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+    def buttons_of(self, request: HttpRequest, row: Any) -> list[Any]:
         """The buttons of the operations, and those that lead to pages here."""
-        shown = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        shown = super().buttons_of(request, row)  # type: ignore[misc]
         own = [
             ("edit_button", self.has_do_build_permission),
             ("copy_button", self.has_do_make_permission),
