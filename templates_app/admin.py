@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 
 from secflow.console.bodies.copying import CopyBody
 from secflow.console.bodies.pages import FormPages
+from secflow.console.copies import CopyColumn
 from secflow.console.display import badge, list_link, moment, once
 from secflow.console.filters import TimeFilter
 from secflow.console.operations import Operation, OperationsMixin
@@ -47,7 +48,7 @@ def _deletion(kind: kinds.TemplateKind) -> Operation:
     )
 
 
-class TemplateAdmin(FormPages, OperationsMixin, ConsoleAdmin):
+class TemplateAdmin(FormPages, OperationsMixin, CopyColumn, ConsoleAdmin):
     """What app and job templates have in common."""
 
     kind: kinds.TemplateKind
@@ -114,17 +115,19 @@ class TemplateAdmin(FormPages, OperationsMixin, ConsoleAdmin):
         """Whether the user may make templates of this kind."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.add_{self.opts.model_name}"))
 
+    def may_copy(self, request: HttpRequest) -> bool:
+        return self.has_do_add_permission(request)
+
     def buttons_of(self, request: HttpRequest, row: Any) -> list[Any]:
         """The buttons of the operations, and the one for a copy."""
         shown = super().buttons_of(request, row)
-        may_copy = self.has_do_add_permission(request)
-        return [self.get_unfold_action("copy_button"), *shown] if may_copy else shown
+        return [self.get_unfold_action("copy_button"), *shown] if self.may_copy(request) else shown
 
     @action(description="Copy", url_path="copy", permissions=["do_add"], icon="content_copy")
     def copy_button(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A second template like this one, under another name."""
         row = self.get_object(request, unquote(object_id))
-        if not self.has_do_add_permission(request):
+        if not self.may_copy(request):
             raise PermissionDenied
         if row is None:
             raise Http404(f"there is no {self.opts.verbose_name} with the id {object_id}")

@@ -6,10 +6,18 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.admin.conftest import said
+from secflow.http.roles import Role
+from tests.admin.conftest import said, signed_in, with_roles
 from tests.admin.pages import form_of, problems_of
+from tests.admin.test_pages import queries
 from tests.factories import AppTemplateFactory, InstanceFactory, JobTemplateFactory, NodeFactory
 from workflows.models import WorkflowInstance
+
+LISTS = {
+    "workflows_workflowinstance": InstanceFactory,
+    "templates_app_apptemplate": AppTemplateFactory,
+    "templates_app_jobtemplate": JobTemplateFactory,
+}
 
 
 def test_a_workflow_is_copied(admin: Client) -> None:
@@ -45,3 +53,42 @@ def test_a_template_is_copied(admin: Client, viewer: Client, page: str) -> None:
     assert said(copied) == ["web (copy) was made."]
     assert [made.name for made in rows] == ["web", "web (copy)"]
     assert rows[0].containers == rows[1].containers
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_every_row_of_a_list_can_be_copied(admin: Client, page: str) -> None:
+    rows = [LISTS[page](name=name) for name in ('first "one"', "second")]
+    urls = [reverse(f"admin:{page}_copy_button", args=[row.pk]) for row in rows]
+
+    shown = admin.get(reverse(f"admin:{page}_changelist")).content.decode()
+
+    assert f'href="{urls[0]}" aria-label="Copy first &quot;one&quot;"' in shown
+    assert f'href="{urls[1]}" aria-label="Copy second"' in shown
+    assert form_of(admin.get(urls[1]))["name"] == "second (copy)"
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("page", LISTS)
+def test_a_row_offers_a_copy_to_those_to_whom_its_page_does(db: None, page: str, role: Role) -> None:
+    client = signed_in(with_roles("somebody", role, projects=["p1"]))
+    row = LISTS[page](name="shared", project_id="p1")
+    url = reverse(f"admin:{page}_copy_button", args=[row.pk])
+
+    listed = client.get(reverse(f"admin:{page}_changelist")).content.decode()
+    shown = client.get(reverse(f"admin:{page}_change", args=[row.pk])).content.decode()
+
+    may_copy = role in (Role.ADMINISTRATOR, Role.MEMBER)
+    assert "shared" in listed
+    assert (url in listed, url in shown, client.get(url).status_code == 200) == (may_copy,) * 3
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_a_list_with_copies_takes_as_many_queries_for_any_size(admin: Client, page: str) -> None:
+    address = reverse(f"admin:{page}_changelist")
+
+    LISTS[page].create_batch(2)
+    few = queries(admin, address)
+    LISTS[page].create_batch(20)
+
+    assert admin.get(address).content.decode().count('aria-label="Copy ') == 22
+    assert queries(admin, address) == few

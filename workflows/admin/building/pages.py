@@ -13,6 +13,7 @@ from django.urls import path, reverse
 from unfold.decorators import action
 
 from secflow.console.bodies.copying import CopyBody
+from secflow.console.copies import CopyColumn
 from secflow.console.roles import actor_of
 from workflows.admin.building.addresses import PREFIX, page_url
 from workflows.admin.building.drafts import Draft, load_draft
@@ -27,7 +28,7 @@ from workflows.models import WorkflowInstance
 from workflows.services import authoring_edges, authoring_nodes, copying
 
 
-class BuildingPages(FilePages):
+class BuildingPages(FilePages, CopyColumn):
     """Adds the pages to the admin class of instances. Put it before the admin base.
 
     They take Django's right to add or change instances and the access that the API demands (contract A.3).
@@ -57,12 +58,15 @@ class BuildingPages(FilePages):
         shown = super().buttons_of(request, row)  # type: ignore[misc]
         own = [
             ("edit_button", self.has_do_build_permission),
-            ("copy_button", self.has_do_make_permission),
+            ("copy_button", self.may_copy),
             ("dry_run_button", self.has_do_read_permission),
             ("export_button", self.has_do_read_permission),
         ]
         shown += [self.get_unfold_action(name) for name, may in own if may(request) and hasattr(self, name)]  # type: ignore[attr-defined]
         return list(shown)
+
+    def may_copy(self, request: HttpRequest) -> bool:
+        return self.has_do_make_permission(request)
 
     def may_build(self, request: HttpRequest) -> bool:
         """Whether the user may change instances at all."""
@@ -175,7 +179,7 @@ class BuildingPages(FilePages):
     def copy_button(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A second workflow like this one, under another name."""
         instance = self.readable(request, object_id)
-        if not self.has_do_make_permission(request):
+        if not self.may_copy(request):
             raise PermissionDenied
         actor = actor_of(request)
 
