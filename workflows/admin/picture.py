@@ -23,11 +23,14 @@ _KINDS = frozenset({"app", "job"})
 _FITTING = 1_900  # a picture up to this width shrinks to its container; a wider one is scrolled
 _SCALE = 0.85
 _STUB = 9  # the straight end of a line
+_RING = 4  # between the outline of a marked node and the one around it
 
 
 @dataclass(frozen=True, slots=True)
 class PictureNode:
-    """What is drawn of a node. `note` is added to its tooltip; `has_trouble` marks one that runs and cannot get on."""
+    """What is drawn of a node. `note` is added to its tooltip; `has_trouble`: it runs and cannot get on; `is_marked`: it is
+    the one that the page is about.
+    """
 
     id: str
     name: str
@@ -38,6 +41,7 @@ class PictureNode:
     finished_at: datetime | None = None
     note: str = ""
     has_trouble: bool = False
+    is_marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def _node(box: Box, node: PictureNode, now: datetime) -> SafeString:
     parts = [
         format_html(
             '<a id="node-{0}" class="graph-node graph-node--{1}{2}" data-status="{3}" data-node="{0}" href="{4}"'
-            ' aria-label="{5}" transform="translate({6} {7})"><title>{5}{8}</title>'
+            ' aria-label="{5}"{16} transform="translate({6} {7})"><title>{5}{8}</title>{17}'
             '<rect class="graph-box" width="{9}" height="{10}" rx="{11}"/>'
             '<rect class="graph-stripe" width="4" height="{12}" x="0" y="{11}"/>'
             '<use class="graph-symbol" href="#graph-{1}" x="{13}" y="{14}" width="{15}" height="{15}"/>',
@@ -124,6 +128,8 @@ def _node(box: Box, node: PictureNode, now: datetime) -> SafeString:
             10 if is_small else 12,
             centre - size // 2,
             size,
+            mark_safe(' aria-current="true"' if node.is_marked else ""),  # noqa: S308  a constant
+            _ring(width, height) if node.is_marked else "",
         )
     ]
     left = 30 if is_small else 38
@@ -160,6 +166,16 @@ def _node(box: Box, node: PictureNode, now: datetime) -> SafeString:
             )
         )
     return _joined((*parts, mark_safe("</a>")))
+
+
+def _ring(width: int, height: int) -> SafeString:
+    """A second outline, so that the node is told apart by more than a colour."""
+    return format_html(
+        '<rect class="graph-ring" x="-{0}" y="-{0}" width="{1}" height="{2}" rx="9"/>',
+        _RING,
+        width + 2 * _RING,
+        height + 2 * _RING,
+    )
 
 
 def _status(node: PictureNode) -> str:
@@ -290,6 +306,14 @@ def _legend(nodes: Sequence[PictureNode], *, has_shared: bool) -> SafeString:
         )
         for kind in kinds
     ]
+    if any(node.is_marked for node in nodes):
+        entries.append(
+            format_html(
+                '<span class="graph-key"><svg width="14" height="14" aria-hidden="true">'
+                '<rect class="graph-ring" x="1" y="1" width="12" height="12" rx="3"/></svg>{}</span>',
+                "this node",
+            )
+        )
     if has_shared:
         entries.append(
             format_html(

@@ -121,8 +121,10 @@
       graph.querySelector(".graph-legend").append(tools(view));
       drag(view);
       apply(view.querySelector("[data-graph-picture]"));
-      if (isFirst && view.scrollWidth > view.clientWidth) {
-        const start = view.querySelector('[data-status="failed"], [data-status="running"]') || view.querySelector("[data-node]");
+      const marked = view.querySelector("[aria-current]");
+      if (isFirst && (marked || view.scrollWidth > view.clientWidth)) {
+        const start =
+          marked || view.querySelector('[data-status="failed"], [data-status="running"]') || view.querySelector("[data-node]");
         if (start) reveal(view, start);
       }
     }

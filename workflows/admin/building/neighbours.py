@@ -14,13 +14,14 @@ from workflows.models import WorkflowInstance, WorkflowNode
 class Neighbours:
     """The nodes of an instance around one of them, which may not exist yet (`node_id` is None then).
 
-    `names`: by id, oldest first. `kinds`: the node type by id. `before`: all that run before it. `parents`: those with
+    `names`: by id, oldest first. `kinds` and `statuses`: by id as well. `before`: all that run before it. `parents`: those with
     an edge to it. `possible`: all that could run before it without a cycle.
     """
 
     node_id: str | None
     names: Mapping[str, str]
     kinds: Mapping[str, str]
+    statuses: Mapping[str, str]
     parents: Sequence[str]
     before: Collection[str]
     possible: Sequence[str]
@@ -55,7 +56,7 @@ class Neighbours:
 def neighbours_of(instance: WorkflowInstance, node_id: str | None) -> Neighbours:
     """One query."""
     rows = WorkflowNode.objects.filter(instance=instance).order_by("created_at", "id")
-    nodes = list(rows.values("pk", "name", "node_type", "volume_mounts"))
+    nodes = list(rows.values("pk", "name", "node_type", "status", "volume_mounts"))
     edges = instance.edges
     names = {row["pk"]: row["name"] for row in nodes}
     after = reached({node_id}, _by(edges, "source", "target")) if node_id else set()
@@ -66,6 +67,7 @@ def neighbours_of(instance: WorkflowInstance, node_id: str | None) -> Neighbours
         node_id=node_id,
         names=names,
         kinds={row["pk"]: row["node_type"] for row in nodes},
+        statuses={row["pk"]: row["status"] for row in nodes},
         parents=list(dict.fromkeys(parents)),
         before=reached({node_id}, _by(edges, "target", "source")) if node_id else frozenset(),
         possible=[pk for pk in names if pk != node_id and pk not in after],

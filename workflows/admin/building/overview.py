@@ -8,19 +8,16 @@ from typing import Any
 
 from django.contrib.admin.utils import quote
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from templates_app.models import AppTemplate, Template
 from workflows.admin.building.addresses import page_url
 from workflows.admin.building.drafts import Draft
 from workflows.admin.building.edge_body import EdgeBody, named_cycle
-from workflows.admin.picture import PictureEdge, PictureNode, graph_svg
+from workflows.admin.building.graph import MOST, built_graph
 from workflows.domain.errors import CycleFound, DomainError, UnmetInputs
 from workflows.models import WorkflowInstance, WorkflowNode
 from workflows.services.preflight import prepare, templates_of
 
-_MOST = 500
 _MODELS = {"app": "apptemplate", "job": "jobtemplate"}
 
 
@@ -36,7 +33,7 @@ class Problem:
 def build_context(draft: Draft) -> dict[str, Any]:
     """The context of the page of one workflow; a constant number of queries."""
     instance, names = draft.instance, draft.neighbours.names
-    nodes = list(WorkflowNode.objects.filter(instance=instance).order_by("created_at", "id")[:_MOST])
+    nodes = list(WorkflowNode.objects.filter(instance=instance).order_by("created_at", "id")[:MOST])
     templates = templates_of(nodes)
     edges = [
         {
@@ -46,7 +43,7 @@ def build_context(draft: Draft) -> dict[str, Any]:
             "edit": page_url("edit_edge", instance.pk, edge=edge["edge_id"]),
             "delete": page_url("delete_edge", instance.pk, edge=edge["edge_id"]),
         }
-        for edge in instance.edges[:_MOST]
+        for edge in instance.edges[:MOST]
     ]
     return {
         "title": f"{instance.name}: edit",
@@ -55,11 +52,11 @@ def build_context(draft: Draft) -> dict[str, Any]:
         "back_label": "Open the workflow",
         "draft": draft,
         "problems": problems_of(instance, nodes),
-        "picture": _picture(instance, nodes) if nodes else "",
+        "picture": built_graph(instance, draft.neighbours),
         "nodes": [_node_line(node, templates.get(node.template_id), names, instance) for node in nodes],
         "edges": edges,
-        "hidden_nodes": max(0, len(names) - _MOST),
-        "hidden_edges": max(0, len(instance.edges) - _MOST),
+        "hidden_nodes": max(0, len(names) - MOST),
+        "hidden_edges": max(0, len(instance.edges) - MOST),
         "edge_form": EdgeBody(instance, draft.neighbours, actor=draft.actor, is_disabled=bool(draft.graph_refusal)),
         "urls": {page: page_url(page, instance.pk) for page in ("build", "pick_template", "add_edge", "dry_run_button")}
         | {
@@ -92,21 +89,6 @@ def problems_of(instance: WorkflowInstance, nodes: Iterable[WorkflowNode]) -> li
     return []
 
 
-def _picture(instance: WorkflowInstance, nodes: Iterable[WorkflowNode]) -> SafeString:
-    """The graph as it is now; each node leads to its form."""
-    drawn = [
-        PictureNode(node.pk, node.name, node.node_type, node.status, page_url("edit_node", instance.pk, node.pk))
-        for node in nodes
-    ]
-    known = {node.id for node in drawn}
-    edges = [
-        PictureEdge(edge["source"], edge["target"], edge.get("shared_pvc"))
-        for edge in instance.edges
-        if edge["source"] in known and edge["target"] in known
-    ]
-    return graph_svg(drawn, edges, title=instance.name, now=timezone.now())
-
-
 def _node_line(node: WorkflowNode, template: Template | None, names: Any, instance: WorkflowInstance) -> dict[str, Any]:
     return {
         "name": node.name,
@@ -137,6 +119,8 @@ def node_page_context(draft: Draft) -> dict[str, Any]:
         "template_url": template_url(template),
         "asked": asked_of(template),
         "node": node,
+        "picture": built_graph(instance, draft.neighbours, marked=node.pk if node else ""),
+        "hidden_nodes": max(0, len(draft.neighbours.names) - MOST),
         "delete": page_url("delete_node", instance.pk, node.pk) if node else "",
         "back": page_url("build", instance.pk) + "#nodes",
         "refusal": draft.graph_refusal,
