@@ -31,7 +31,7 @@ def test_pods_that_do_not_end_are_removed_by_force_and_the_others_stay(stage: St
 
     assert gone == [pod]
     # It has half a minute to end by itself, so it did not.
-    stage.wait_for(lambda: not stage.gateway.pods_of(stage.namespace, deaf.name), "the end of the pod", seconds=15)
+    stage.wait_for(lambda: not stage.gateway.pods_of(stage.namespace, deaf.name), "the end of the pod", seconds=25)
     assert [
         item["metadata"].get("deletionTimestamp") for item in stage.gateway.pods_of(stage.namespace, well.name)
     ] == [None]

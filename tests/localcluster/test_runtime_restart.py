@@ -88,7 +88,7 @@ def test_leftovers_kills_only_what_was_noted(tmp_path: Path) -> None:
     killed = Leftovers(tmp_path).kill()
 
     assert killed == 1
-    assert ours.wait(5) == -signal.SIGKILL
+    assert ours.wait(20) == -signal.SIGKILL
     for process in (other, reused):
         assert process.poll() is None
         process.kill()
@@ -104,7 +104,7 @@ async def test_stopping_ends_every_process(tmp_path: Path, mode: Mode, mark: str
         for number in range(3):
             await stand.ready(f"p{number}")
 
-    psutil.wait_procs(sleepers(mark), timeout=5)
+    psutil.wait_procs(sleepers(mark), timeout=20)
     assert sleepers(mark) == []
 
 
@@ -202,6 +202,6 @@ async def test_pods_end_and_a_new_launcher_comes_when_the_launcher_dies(tmp_path
 
         ended = await stand.ended("p")
         assert container_of(ended)["state"]["terminated"]["exitCode"] == 137
-        psutil.wait_procs(sleepers(mark), timeout=5)
+        psutil.wait_procs(sleepers(mark), timeout=20)
         assert sleepers(mark) == []
         assert await stand.output("next", "echo fine") == "fine\n"

@@ -101,7 +101,7 @@ def test_a_process_gives_signs_of_life_until_it_is_stopped(redis_url: str) -> No
 
         stop = heartbeat.start("worker")
 
-        assert wait_until(lambda: [beat.role for beat in heartbeat.read(redis_url)] == ["worker"], seconds=5)
+        assert wait_until(lambda: [beat.role for beat in heartbeat.read(redis_url)] == ["worker"], seconds=30)
         stop.set()
 
 

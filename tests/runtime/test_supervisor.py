@@ -71,7 +71,7 @@ def test_a_service_waits_for_those_it_needs(stage: Stage) -> None:
 
     with stage.supervise(last, maker, first) as supervisor:
         supervisor.bring_up()
-        wait_until(lambda: "last" in (stage.folder / "order").read_text(), seconds=5)
+        wait_until(lambda: "last" in (stage.folder / "order").read_text(), seconds=30)
 
     assert (stage.folder / "order").read_text().split() == ["first", "maker", "last"]
 
@@ -88,7 +88,7 @@ def test_output_has_the_name_before_it_and_is_kept(stage: Stage) -> None:
 def test_a_process_that_dies_is_started_again_and_said_so(stage: Stage) -> None:
     with stage.supervise(shell("victim", "echo $$ >> born; exec sleep 60")) as supervisor:
         supervisor.bring_up()
-        wait_until((stage.folder / "born").exists, seconds=5)
+        wait_until((stage.folder / "born").exists, seconds=30)
         os.kill(supervisor.process("victim").popen.pid, signal.SIGKILL)  # type: ignore[union-attr]
         supervisor.run(until=lambda: len((stage.folder / "born").read_text().split()) == 2)
 
@@ -146,7 +146,7 @@ def test_services_stop_in_order(stage: Stage) -> None:
 
     with stage.supervise(*services) as supervisor:
         supervisor.bring_up()
-        wait_until(lambda: all((stage.folder / f"{s.name}.up").exists() for s in services), seconds=5)
+        wait_until(lambda: all((stage.folder / f"{s.name}.up").exists() for s in services), seconds=30)
 
     assert (stage.folder / "stopped").read_text().split() == ["web", "worker", "store"]
 
@@ -155,13 +155,13 @@ def test_one_that_does_not_stop_is_killed_with_its_children(stage: Stage) -> Non
     script = "trap '' TERM; sleep 61 & echo $! > child; echo up; while :; do sleep 0.05; done"
     with stage.supervise(shell("stubborn", script, stop_seconds=0.3)) as supervisor:
         supervisor.bring_up()
-        wait_until(lambda: (stage.folder / "child").exists() and (stage.folder / "child").read_text() != "", seconds=5)
+        wait_until(lambda: (stage.folder / "child").exists() and (stage.folder / "child").read_text() != "", seconds=30)
         pid = supervisor.process("stubborn").popen.pid  # type: ignore[union-attr]
         child = int((stage.folder / "child").read_text())
 
     assert "stubborn did not stop in time and is killed." in stage.said
     assert not psutil.pid_exists(pid)
-    assert wait_until(lambda: not is_running(child), seconds=5)
+    assert wait_until(lambda: not is_running(child), seconds=30)
 
 
 def test_a_signal_ends_the_run(stage: Stage) -> None:
@@ -194,7 +194,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         parent.kill()
 
     assert len(pids) == 2
-    assert wait_until(lambda: not any(is_running(pid) for pid in pids), seconds=5)
+    assert wait_until(lambda: not any(is_running(pid) for pid in pids), seconds=30)
 
 
 def test_leftovers_are_ended_but_a_reused_number_is_not(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_start_works(
 
     up.kill()
 
-    assert wait_until(lambda: are_gone(children), seconds=15)
+    assert wait_until(lambda: are_gone(children), seconds=60)
     stale = manage("shell", "-c", "pass", environ=environ)
     assert stale.returncode == 2
     assert "DATABASE_URL is not set" in stale.stderr

@@ -38,7 +38,7 @@ def test_pods_that_do_not_end_go_and_the_journal_says_who_removed_them() -> None
 
     (gone,) = forcing.force_delete_pods(instance_id=instance.pk, actor=ME)
 
-    eventually(lambda: phases() == [], seconds=15, what="the end of the pod")
+    eventually(lambda: phases() == [], seconds=25, what="the end of the pod")
     entry = Event.objects.get(instance_id=instance.pk, kind="instance.pods_forced")
     assert (entry.actor, entry.data) == (ME.id, {"pods": [gone]})
 

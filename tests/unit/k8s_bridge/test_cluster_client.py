@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client(cluster: ScriptedCluster) -> Iterator[ClusterClient]:
-    made = ClusterClient(cluster.kubeconfig, connect_timeout=1, read_timeout=0.3)
+    made = ClusterClient(cluster.kubeconfig, connect_timeout=1, read_timeout=1)
     yield made
     made.close()
 

@@ -67,7 +67,7 @@ class Sink:
         self.seen.put(f"synced {kind}")
 
     def take(self, count: int) -> list[str]:
-        return [_short(self.seen.get(timeout=5)) for _ in range(count)]
+        return [_short(self.seen.get(timeout=30)) for _ in range(count)]
 
 
 def _short(delivery: Snapshot | Change | str) -> str:
@@ -323,7 +323,7 @@ def test_a_quick_stop_ends_an_open_watch(cluster: ScriptedCluster) -> None:
     sink = Sink()
 
     with following(cluster, sink, silence=60) as watcher:
-        assert opened.wait(5)
+        assert opened.wait(30)
         began = time.monotonic()
         watcher.stop(5)
         took = time.monotonic() - began
