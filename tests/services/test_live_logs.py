@@ -140,6 +140,8 @@ def test_the_end_of_the_container_and_of_the_readers_time_are_told_apart() -> No
     assert texts(lines[:-1]) == ["one"]
 
     _, found = started(STAYS)
+    with closing(following(found)) as log:
+        until(iter(log), b"last")
     with closing(following(found, tail_lines=1, seconds=0.1, silence=0.2)) as log:
         lines = list(log)
     assert lines[-1] == CONTINUES

@@ -125,7 +125,7 @@ def _fetch_last_words(instance: WorkflowInstance) -> None:
     waiting = NodeLog.objects.filter(node_run__instance=instance, due_at__isnull=False)
     ids = list(waiting.values_list("node_run_id", flat=True))
     if ids:
-        capture_logs(node_run_ids=ids)
+        capture_logs(node_run_ids=ids, before_removal=True)
 
 
 @retried

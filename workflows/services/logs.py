@@ -160,28 +160,40 @@ class _Found:
     evidence: dict[str, Any] | None = None
 
 
-def capture_logs(*, node_run_ids: Sequence[int]) -> int:
+def capture_logs(*, node_run_ids: Sequence[int], before_removal: bool = False) -> int:
     """Fetches and keeps the texts that are due for these records, several at once. Returns how many were kept.
 
     A text that cannot be had any more is noted as such; a cluster that does not answer is asked again later. Of a node that
     failed the evidence is kept too.
+
+    A caller who removes the pods next says so by `before_removal`, and must be outside of a transaction. Then a text that
+    another process is just about to fetch is fetched here as well: that process would find its pod gone.
     """
-    with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"records": list(node_run_ids), "hold": HOLD}
-        cursor.execute(_TAKE, parameters)
-        mine = [_Due(*row) for row in cursor.fetchall()]
+    mine = _take(_FREE, node_run_ids)
+    if before_removal:
+        # One at a time: nobody waits for a row while holding another.
+        for record in sorted(set(node_run_ids) - {log.node_run_id for log in mine}):
+            mine += _take(_ONE, [record])
     texts = _pool().map(_fetch, mine) if len(mine) > 1 else map(_fetch, mine)
     return _keep(list(zip(mine, texts, strict=True)))
 
 
+def _take(rows: str, records: Sequence[int]) -> list[_Due]:
+    """Takes the texts that are due, also from those who took them before."""
+    with connection.cursor() as cursor:
+        parameters: dict[str, Any] = {"records": list(records), "hold": HOLD}
+        cursor.execute(_TAKE.format(rows=rows), parameters)
+        return [_Due(*row) for row in cursor.fetchall()]
+
+
 def capture_logs_of(*, node_ids: Sequence[str]) -> int:
-    """As `capture_logs`, for every text of these nodes that is still to be fetched: their next objects take the places of those
-    that wrote it.
+    """As `capture_logs` before a removal, for every text of these nodes that is still to be fetched: their next objects take
+    the places of those that wrote it.
     """
     with connection.cursor() as cursor:
         cursor.execute(_STILL_WANTED, [list(node_ids)])
         records = [row[0] for row in cursor.fetchall()]
-    return capture_logs(node_run_ids=records) if records else 0
+    return capture_logs(node_run_ids=records, before_removal=True) if records else 0
 
 
 _STILL_WANTED = """
@@ -192,13 +204,17 @@ SELECT l.node_run_id FROM secflow_platform_workflow_node_log AS l
 _TAKE = """
 UPDATE secflow_platform_workflow_node_log AS l SET due_at = now() + %(hold)s, tries = l.tries + 1
   FROM secflow_platform_workflow_node_run AS n, secflow_platform_workflow_workflow_instance AS i
- WHERE l.id IN (
-         SELECT id FROM secflow_platform_workflow_node_log
-          WHERE node_run_id = ANY(%(records)s) AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+ WHERE {rows}
    AND n.id = l.node_run_id AND i.id = n.instance_id
 RETURNING l.id, l.node_run_id, l.due_at, l.tries, l.pod_name, n.spec -> 'containers' -> 0 ->> 'name', n.resource_name,
           i.project_id, l.status_when_fetched = 'failed' AND n.evidence IS NULL, n.workload_id
 """
+# All of them but those that somebody writes to at this moment.
+_FREE = """l.id IN (
+         SELECT id FROM secflow_platform_workflow_node_log
+          WHERE node_run_id = ANY(%(records)s) AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"""
+# The rows of one record. It waits for whoever writes to them.
+_ONE = "l.node_run_id = ANY(%(records)s) AND l.due_at IS NOT NULL"
 
 
 @cache

@@ -1,0 +1,79 @@
+"""A text is kept before the pod that wrote it goes, whoever else is about to fetch it (contract D.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, transaction
+
+from k8s_bridge.observations import Phase
+from tests.engine import eventually, job, node, workflow
+from tests.race.seen import seen, wanted
+from tests.race.together import Act, launch_all
+from workflows.domain.actors import Actor
+from workflows.models import NodeLog, NodeRun, WorkflowInstance
+from workflows.services import lifecycle
+from workflows.services.cleaning import clean_up_instance
+from workflows.services.cluster import gateway
+from workflows.services.logs import capture_logs, capture_logs_of
+from workflows.services.observing import apply_observations
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
+ME = Actor(id="1", name="me")
+
+
+def ended() -> WorkflowInstance:
+    """A run that is over, whose text is still to be fetched."""
+    instance = workflow({"a": job("echo word")})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    assert launch_all(instance.pk) == 1
+    work = wanted(instance, "a")
+
+    def is_over() -> bool:
+        return [pod["status"].get("phase") for pod in gateway().pods_of(work.namespace, work.name)] == ["Succeeded"]
+
+    eventually(is_over, what="the end of the pod")
+    apply_observations([seen(work, Phase.SUCCEEDED)])
+    return instance
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+def relaunch(instance: WorkflowInstance) -> None:
+    capture_logs_of(node_ids=[node(instance, "a").pk])
+
+
+def clean_up(instance: WorkflowInstance) -> None:
+    clean_up_instance(instance_id=instance.pk)
+
+
+@pytest.mark.parametrize("removal", [relaunch, clean_up])
+def test_who_removes_the_pod_does_not_pass_over_a_text_that_another_just_takes(
+    monkeypatch: pytest.MonkeyPatch, removal: Callable[[WorkflowInstance], None]
+) -> None:
+    monkeypatch.setattr(lifecycle, "_wait_for_cleanup", lambda instance_id: True)
+    instance = ended()
+    if removal is clean_up:
+        lifecycle.uninitialize_instance(instance_id=instance.pk, actor=ME)
+
+    with transaction.atomic():  # as the other one does while it takes the text
+        NodeLog.objects.select_for_update().get()
+        act = Act(lambda: removal(instance))
+        eventually(somebody_waits, what="the wait for the other one")
+
+    assert act.result is None
+    log = NodeLog.objects.get()
+    assert (log.text, log.error, log.due_at) == ("word\n", None, None)
+
+
+def test_who_only_fetches_leaves_it_to_the_other_one() -> None:
+    ended()
+
+    with transaction.atomic():
+        NodeLog.objects.select_for_update().get()
+        assert Act(lambda: capture_logs(node_run_ids=[NodeRun.objects.get().pk])).result == 0
