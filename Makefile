@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 UV = $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 ARGS ?=
 COPIES ?= 1
+PROCESSES ?= 2
 MINUTES ?= 10
 SEED ?=
 # Compiled modules are kept: half a dozen processes start faster with them.
@@ -32,8 +33,8 @@ up: $(BIN)/.run ## Start everything here, without the example
 doctor: $(BIN)/.run ## Check each part and say what to do about what is found
 	@$(BIN)/python manage.py doctor $(ARGS)
 
-test: $(BIN)/.dev ## All tests, against real PostgreSQL, Valkey and the local cluster
-	$(BIN)/python -m pytest $(ARGS)
+test: $(BIN)/.dev ## All tests, against real PostgreSQL, Valkey and the local cluster (PROCESSES=0: all in one, as a debugger wants)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 test-ui: $(BIN)/.dev ## Tests of the console in a real browser (Debian and Ubuntu: apt install chromium chromium-driver)
 	SECFLOW_TEST_BROWSER=required $(BIN)/python -m pytest -m ui tests/ui $(ARGS)
