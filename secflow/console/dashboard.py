@@ -141,7 +141,7 @@ def _vitals(request: HttpRequest, now: datetime) -> dict[str, Any]:
         due = due_rows(now)
         shown["system"] = [*freshness(broker.beats, now), *passes(now), *_processes(broker)]
         shown["queue"] = due
-        shown["messages"] = broker.messages
+        shown["broker_messages"] = broker.messages  # `messages` are those that Django shows to people
         oldest = max((row.late_seconds for row in due), default=0.0)
         shown["oldest_due"] = age_words(oldest) if oldest else ""
         shown["is_late"] = any(row.is_late for row in due)

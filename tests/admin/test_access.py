@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -100,6 +101,21 @@ def test_the_overview_shows_who_lives_and_who_does_not(admin: Client, redis_url:
     assert "worker" in page
     assert "s ago" in page
     assert "No sign of life of: beat, watcher." in page
+
+
+def test_messages_that_wait_in_the_broker_are_counted(admin: Client, settings: Any, redis_url: str) -> None:
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", "")
+    queue = f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}"
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(queue)
+        client.rpush(queue, "one", "two")
+        try:
+            page = admin.get("/admin/")
+        finally:
+            client.delete(queue)
+
+    assert page.status_code == 200
+    assert "<dt>Messages in the broker</dt><dd>2</dd>" in page.content.decode()
 
 
 @pytest.mark.parametrize("address", ["redis://127.0.0.1:1/0"])

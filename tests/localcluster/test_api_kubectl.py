@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -132,11 +133,20 @@ def test_wait_returns_when_the_condition_comes(api: Api) -> None:
 
 def test_delete_waits_until_the_pod_is_gone(api: Api) -> None:
     api.kubectl("create", "-f", "-", stdin=_manifest(pod("p"), config_map("c")))
-    timer = threading.Timer(0.5, lambda: api.call(lambda: api.store.remove("Pod", "default", "p")))
-    timer.start()
 
-    text = api.kubectl("delete", "pod/p", "configmap/c", "--timeout=10s")
-    timer.join()
+    def kubelet() -> None:
+        """Removes the pod after it was told to end, as a node does."""
+        end = time.monotonic() + 30
+        while not api.call(lambda: api.store.get("Pod", "default", "p"))["metadata"].get("deletionTimestamp"):
+            assert time.monotonic() < end, "the pod was not deleted"
+            time.sleep(0.01)
+        api.call(lambda: api.store.remove("Pod", "default", "p"))
+
+    node = threading.Thread(target=kubelet)
+    node.start()
+
+    text = api.kubectl("delete", "pod/p", "configmap/c", "--timeout=25s")
+    node.join()
 
     assert 'pod "p" deleted' in text
     assert api.kubectl("get", "pods") == "No resources found in default namespace.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 
 def test_ids_that_come_soon_after_each_other_are_one_message(sent: Sent) -> None:
-    gatherer = Gatherer("task", seconds=0.2, longest=60)
+    gatherer = Gatherer("task", seconds=1, longest=60)
 
     gatherer.add("ids", [1])
     gatherer.add("ids", [2, 3])
@@ -45,8 +46,8 @@ def test_ids_that_come_soon_after_each_other_are_one_message(sent: Sent) -> None
 
 
 def test_as_long_as_many_come_they_are_collected_and_then_sent_in_portions(sent: Sent) -> None:
-    gatherer = Gatherer("task", seconds=0.1, longest=60)
-    ids = iter(range(10_000))
+    gatherer = Gatherer("task", seconds=3, longest=60)
+    ids = itertools.count()
     stop = threading.Event()
 
     def flood() -> None:
