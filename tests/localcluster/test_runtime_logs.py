@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ async def test_tail_counts_lines_from_the_end(tmp_path: Path, lines: int, tail: 
     await write(tmp_path, *(b"".join(all_lines[at : at + 1000]) for at in range(0, lines, 1000)))
 
     assert await read(tmp_path, running_pod(), tail_lines=tail) == b"".join(all_lines[first:])
+
+
+async def test_lines_of_the_time_that_is_asked_for_are_there(tmp_path: Path) -> None:
+    path = log_path(tmp_path, "u", "main", 0)
+    path.parent.mkdir(parents=True)
+    stamps = [f"2026-11-29T23:09:{number % 60:02}.{number * 2_713_001 % 10**9:09}Z" for number in range(500)]
+
+    for stamp in stamps:
+        path.write_text(f"{stamp} stdout F one\n{stamp} stdout F two\n")
+        # As a request has it: a datetime holds microseconds only.
+        moment = datetime.fromisoformat(stamp)
+        assert await read(tmp_path, running_pod(), since_time=moment) == b"one\ntwo\n", stamp
 
 
 async def test_time_stamps_limits_and_since(tmp_path: Path) -> None:

@@ -103,13 +103,13 @@ def test_a_reader_that_comes_back_gets_every_line_once() -> None:
         until(iter(first), b"last")
         place = first.place
 
-    with closing(following(found, after=place, seconds=0.1, silence=0.2)) as second:
+    with closing(following(found, after=place, seconds=0.1, silence=2)) as second:
         assert list(second) == [CONTINUES]
     # All lines of the time where the last lines began count as read: nobody knows how many there were before.
     with closing(following(found, tail_lines=3)) as tail:
         assert texts(until(iter(tail), b"last")) == WHOLE[-3:]
         place = tail.place
-    with closing(following(found, after=place, seconds=0.1, silence=0.2)) as rest:
+    with closing(following(found, after=place, seconds=0.1, silence=2)) as rest:
         assert list(rest) == [CONTINUES]
 
 
@@ -125,9 +125,9 @@ def test_lines_of_one_time_are_told_apart_by_their_number() -> None:
 
 
 def test_a_silent_log_shows_that_somebody_is_there_and_goes_on() -> None:
-    _, found = started("while :; do echo tick; sleep 1; done")
+    _, found = started("while :; do echo tick; sleep 6; done")
 
-    with closing(following(found, silence=0.3)) as log:
+    with closing(following(found, silence=2)) as log:
         assert HEARTBEAT in iter(log)
         assert texts([next(line for line in log if line != HEARTBEAT)]) == ["tick"]
 
@@ -142,7 +142,7 @@ def test_the_end_of_the_container_and_of_the_readers_time_are_told_apart() -> No
     _, found = started(STAYS)
     with closing(following(found)) as log:
         until(iter(log), b"last")
-    with closing(following(found, tail_lines=1, seconds=0.1, silence=0.2)) as log:
+    with closing(following(found, tail_lines=1, seconds=0.1, silence=2)) as log:
         lines = list(log)
     assert lines[-1] == CONTINUES
     assert texts(lines[:-1]) == ["last"]
