@@ -93,22 +93,25 @@ def test_f21_nodes_end_while_the_cluster_cannot_be_reached(stage: Stage) -> None
     return, with the cluster's times."""
     kinds = {"good": "Job", "bad": "Job", "site": "Deployment"}
     probe = {"type": "exec", "command": ["cat", "/tmp/ready"], "period_seconds": 1, "initial_delay_seconds": 1}
+    # Long enough that all of them are still at work when the outage begins.
     nodes = [
-        job(stage.driver.job_template("sleep 2"), "good"),
-        job(stage.driver.job_template("sleep 2; exit 3", backoff_limit=0), "bad"),
+        job(stage.driver.job_template("sleep 10"), "good"),
+        job(stage.driver.job_template("sleep 10; exit 3", backoff_limit=0), "bad"),
         app(
-            stage.driver.app_template("sleep 2; touch /tmp/ready; sleep 3600", container={"readiness_probe": probe}),
+            stage.driver.app_template("sleep 10; touch /tmp/ready; sleep 3600", container={"readiness_probe": probe}),
             "site",
         ),
     ]
     one = stage.driver.instance(nodes)
     stage.start(one)
     names = {name: stage.wait_for_object(kind, one, name)["metadata"]["name"] for name, kind in kinds.items()}
+    stage.driver.wait(one, lambda found: all(node["status"] == "running" for node in found["nodes"]))
 
     with stage.proxy.outage():
-        began = time.monotonic()
         eventually(lambda: all(_ended(stage, kinds[name], names[name]) for name in names), what="the ends of all")
-        eventually(lambda: time.monotonic() > began + 12, what="the end of the outage")
+        # Of what is heard of within a few seconds our own clock tells the time.
+        since = time.monotonic()
+        eventually(lambda: time.monotonic() > since + 10, what="the end of the outage")
         before = stage.driver.read(one)
     ended = stage.driver.wait(one, lambda found: found["status"] in ("succeeded", "failed"), seconds=20)
 
