@@ -119,7 +119,8 @@ def test_f21_nodes_end_while_the_cluster_cannot_be_reached(stage: Stage) -> None
     assert statuses(ended) == {"good": "succeeded", "bad": "failed", "site": "succeeded"}
     for name, node in nodes_by_name(ended).items():
         told = at(_ended(stage, kinds[name], names[name]))
-        assert abs((at(node["finished_at"]) - told).total_seconds()) <= 3, (name, node, told)
+        # A pod that ended may have been some seconds ahead of its Job; our own clock would be ten seconds behind.
+        assert -8 <= (at(node["finished_at"]) - told).total_seconds() <= 3, (name, node, told)
     stage.check_invariants()
 
 
