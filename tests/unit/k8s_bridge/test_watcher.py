@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -277,13 +278,12 @@ def test_pauses_grow_while_the_trouble_lasts(cluster: ScriptedCluster) -> None:
 
     with following(cluster, sink, first_delay=0.02, last_delay=0.16, jitter=lambda: 1.0) as watcher:
         sink.take(2)
-        restarts = watcher.restarts
+        assert watcher.restarts == {"Job": 9}
 
     pauses = [after - before for before, after in pairwise(times)]
     wanted = [0.02, 0.04, 0.08] + [0.16] * 5
-    assert [pause >= least for pause, least in zip(pauses, wanted, strict=True)] == [True] * 8
-    assert pauses[-1] < 2  # without an end to the growth it would be 2.56
-    assert restarts == {"Job": 9}
+    assert all(pause >= least for pause, least in zip(pauses, wanted, strict=True))
+    assert median(pauses[3:]) < 0.32
 
 
 def test_the_server_may_ask_for_a_longer_pause(cluster: ScriptedCluster) -> None:
@@ -326,9 +326,8 @@ def test_a_quick_stop_ends_an_open_watch(cluster: ScriptedCluster) -> None:
         assert opened.wait(30)
         began = time.monotonic()
         watcher.stop(5)
-        took = time.monotonic() - began
+        assert time.monotonic() - began < 1
 
-    assert took < 4
     assert watcher.restarts == {"Job": 0}
 
 
@@ -341,7 +340,7 @@ def test_a_stop_during_a_pause_is_quick(cluster: ScriptedCluster) -> None:
         began = time.monotonic()
         watcher.stop(5)
 
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 1
     assert not watcher.is_synced
 
 
