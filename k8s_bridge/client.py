@@ -41,6 +41,12 @@ ERROR_BODY_LIMIT = 64 * 1024
 
 Json = dict[str, Any]
 
+# One for all clients of the process: the official loader keeps the certificates of all of them in one table, and names
+# a file there before it has written it. A fork waits for it, so that a child finds neither half a file nor a lock that
+# nobody will give back.
+_lock = threading.RLock()
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
 
 class ClusterClient:
     """Sends requests to one cluster and gives raw JSON back. Safe for many threads, and for processes forked at any
@@ -65,7 +71,6 @@ class ClusterClient:
         self._kubeconfig = kubeconfig
         self._context = context
         self._pool_size = pool_size
-        self._lock = threading.RLock()
         self._connection: _Connection | None = None
         self._counts: Counter[str] = Counter()
         self._pid = os.getpid()
@@ -73,7 +78,7 @@ class ClusterClient:
     @property
     def counts(self) -> dict[str, int]:
         """How many requests this process has sent, by "verb resource"."""
-        with self._lock:
+        with _lock:
             return dict(self._counts)
 
     @property
@@ -119,7 +124,7 @@ class ClusterClient:
 
     def close(self) -> None:
         """Drops all connections. The client stays usable: the next call opens new ones."""
-        with self._lock:
+        with _lock:
             connection, self._connection = self._connection, None
         if connection is not None and connection.pid == os.getpid():
             connection.pool.clear()
@@ -143,7 +148,7 @@ class ClusterClient:
             )
         connection = self._connected()
         verb, resource = describe_call(method, path, query)
-        with self._lock:
+        with _lock:
             self._counts[f"{verb} {resource}"] += 1
             headers = {**connection.authentication(), "Accept": "application/json", "User-Agent": "secflow"}
         if payload is not None:
@@ -182,7 +187,7 @@ class ClusterClient:
         return error
 
     def _connected(self) -> _Connection:
-        with self._lock:
+        with _lock:
             # A forked child must not write into its parent's sockets.
             if self._connection is None or self._connection.pid != os.getpid():
                 if self._pid != os.getpid():
@@ -193,7 +198,7 @@ class ClusterClient:
     def _forget(self, connection: _Connection, *, only_if_changed: bool) -> None:
         if only_if_changed and connection.stamp == _stamp(self._kubeconfig):
             return
-        with self._lock:
+        with _lock:
             if self._connection is connection:
                 self._connection = None
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import subprocess
 import sys
@@ -195,27 +194,6 @@ def test_threads_share_the_connections(cluster: ScriptedCluster, client: Cluster
     assert answers == [{"ok": True}] * 200
     assert len(ports) <= 4
     assert client.counts == {"get /version": 200}
-
-
-def test_a_forked_child_opens_connections_of_its_own(cluster: ScriptedCluster, client: ClusterClient) -> None:
-    ports: list[int] = []
-
-    def note(call: Call) -> None:
-        ports.append(call.handler.client_address[1])
-        ok(call)
-
-    cluster.script("GET /version", note)
-    client.request("GET", "/version")
-
-    child = os.fork()
-    if child == 0:
-        good = client.request("GET", "/version") == {"ok": True} and client.counts == {"get /version": 1}
-        os._exit(0 if good else 1)
-    _, status = os.waitpid(child, 0)
-    client.request("GET", "/version")
-
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert ports[0] == ports[2] != ports[1]
 
 
 def test_a_stream_gives_lines_as_they_come(cluster: ScriptedCluster, client: ClusterClient) -> None:
