@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from secflow.settings.variables import SecFlowSettings
 
@@ -29,6 +30,9 @@ REQUIRED = {
     "REDIS_URL": "give the address of Redis or Valkey, or start the embedded parts with `manage.py up`",
     "SECRET_KEY": "give at least 50 random characters; it may be left out only with DEBUG=true",
 }
+
+MASK = "********"
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class ConfigurationError(Exception):
@@ -192,15 +196,40 @@ def local_cluster_problem(found: SecFlowSettings) -> str | None:
 
 
 def masked(variable: Variable, raw: str) -> str:
-    """`raw` fit to be shown: passwords in addresses and whole secrets are replaced."""
+    """`raw` fit to be shown: whole secrets, and in addresses every password, are replaced.
+
+    Of an address that cannot be taken apart for certain only the scheme is left: somewhere in it is the password.
+    """
     if not variable.secret or not raw:
         return raw
-    parts = urlsplit(raw) if "://" in raw else None
-    if parts is None or not parts.hostname:
-        return "********"
-    if parts.password is None:
-        return raw
-    return raw.replace(f":{parts.password}@", ":********@")
+    found = _ADDRESS.match(raw) if variable.name.endswith("_URL") else None
+    if found is None:
+        return MASK
+    hidden = f"{found[1]}://{MASK}"
+    try:
+        parts = urlsplit(raw)
+        _ = parts.port  # raises ValueError for what is no port, such as the first half of a password
+    except ValueError:
+        return hidden
+    user, at, host = parts.netloc.rpartition("@")
+    # A password with an unescaped `/`, `?` or `#` ends the host before its `@`.
+    if not parts.hostname or parts.fragment or "@" in parts.path + parts.query:
+        return hidden
+    name, colon, password = user.partition(":")
+    shown = f"{name}{colon}{MASK if password else ''}{at}{host}"
+    return f"{found[1]}://{shown}{parts.path}{_masked_query(parts.query)}"
+
+
+def _masked_query(query: str) -> str:
+    """The query with its `?`, cut off where a password begins: an unescaped `&` in it does not end it."""
+    shown: list[str] = []
+    for item in query.split("&") if query else ():
+        name = item.partition("=")[0]
+        if "pass" in unquote(name).lower():
+            shown.append(f"{name}={MASK}")
+            break
+        shown.append(item)
+    return f"?{'&'.join(shown)}" if shown else ""
 
 
 def markdown_table() -> str:

@@ -9,7 +9,14 @@ import pytest
 
 from secflow.runtime.layout import open_layout, take_lock
 from secflow.settings import environment
-from secflow.settings.environment import ConfigurationError, load, local_cluster_problem, markdown_table, variables
+from secflow.settings.environment import (
+    ConfigurationError,
+    load,
+    local_cluster_problem,
+    markdown_table,
+    masked,
+    variables,
+)
 from secflow.settings.values import Rate
 
 COMPLETE = {
@@ -88,7 +95,6 @@ def test_a_value_becomes_its_type(name: str, raw: str, field: str, value: Any) -
         ("CORS_ALLOWED_ORIGINS", "https://a.example/path"),
         ("DATABASE_URL", "mysql://u@h/n"),
         ("DATABASE_URL", "postgresql://u@h"),
-        ("DATABASE_URL", "postgresql://u@h:port/n"),
         ("REDIS_URL", "http://h"),
         ("AUTH_ALGORITHMS", "none"),
     ],
@@ -150,6 +156,37 @@ def test_secrets_are_never_shown() -> None:
     assert password not in hostless
     assert password not in shown
     assert COMPLETE["SECRET_KEY"] not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "shown"),
+    [
+        ("DATABASE_URL", "postgresql://u:top/secret@h:5432/n", "postgresql://********"),
+        ("DATABASE_URL", "postgresql://u:12/secret@h/n", "postgresql://********"),
+        ("DATABASE_URL", "postgresql://u:top#secret@h/n", "postgresql://********"),
+        ("DATABASE_URL", "postgresql://u:top?secret@h/n", "postgresql://********"),
+        ("DATABASE_URL", "postgresql://u:top[secret@h/n", "postgresql://********"),
+        ("DATABASE_URL", "postgresql://u:secret", "postgresql://********"),
+        ("DATABASE_URL", "postgresql://u:u@h/n?sslmode=require", "postgresql://u:********@h/n?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u@h/n?sslmode=require", "postgresql://u@h/n?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u@h/n?password=top&secret", "postgresql://u@h/n?password=********"),
+        ("DATABASE_URL", "postgresql://u@h/n?a=b&p%61ssword=secret", "postgresql://u@h/n?a=b&p%61ssword=********"),
+        ("REDIS_URL", "redis://:top/secret@h/0", "redis://********"),
+        ("REDIS_URL", "secret", "********"),
+        ("SECRET_KEY", "s://ecret", "********"),
+    ],
+)  # fmt: skip
+def test_a_password_is_never_shown_however_it_is_written(name: str, raw: str, shown: str) -> None:
+    (variable,) = (variable for variable in variables() if variable.name == name)
+
+    assert masked(variable, raw) == shown
+
+
+@pytest.mark.parametrize("password", ["top/secret", "top#secret", "top?secret", "top[secret"])
+def test_an_address_with_an_unescaped_password_is_refused_without_it(password: str) -> None:
+    (problem,) = problems_of(DATABASE_URL=f"postgresql://u:{password}@h:5432/n")
+
+    assert problem.startswith("DATABASE_URL='postgresql://********' is not usable: allowed is ")
 
 
 @pytest.mark.parametrize(

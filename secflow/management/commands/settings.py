@@ -28,6 +28,6 @@ class Command(BaseCommand):
             raw = environ.get(variable.name, "")
             origin = "environment" if raw else "default"
             if variable.secret and environ.get(f"{variable.name}_FILE"):
-                raw, origin = "********", f"{variable.name}_FILE"
+                raw, origin = environment.MASK, f"{variable.name}_FILE"
             shown = environment.masked(variable, raw) if raw else variable.default or ""
             self.stdout.write(f"{variable.name:<26} {shown:<48} {origin}")
