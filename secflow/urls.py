@@ -7,6 +7,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
 
+from secflow.console.signing_in import sign_in
 from secflow.health import HealthView, ReadyView
 from secflow.http.tokens import TokenBlacklistView, TokenPairView, TokenRefreshView, TokenVerifyView
 from workflows.admin.feed import ConsoleEventsView
@@ -39,5 +40,6 @@ urlpatterns = [
     path("admin/help/", include("secflow.console.help")),
     path("admin/overview", include("secflow.console.dashboard")),
     path("admin/events", ConsoleEventsView.as_view(schema=None), name="console-events"),
+    path("admin/login/", sign_in),
     path("admin/", admin.site.urls),
 ]

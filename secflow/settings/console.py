@@ -16,6 +16,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "LOGIN": {"form": "secflow.console.signing_in.SignInForm"},
     "DASHBOARD_CALLBACK": "secflow.console.dashboard.dashboard_context",
     "STYLES": [
         "secflow.console.navigation.theme",
