@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -17,11 +18,15 @@ import urllib3
 from secflow.http.users import PlatformUser
 from workflows.domain.errors import Unauthenticated, Unavailable
 
+logger = logging.getLogger(__name__)
+
 CACHED_TOKENS = 10_000
 LARGEST_ANSWER = 256 * 1024
 JWKS_SECONDS = 300
-# Tokens with made-up key ids must not turn into one request to the issuer each.
+# Tokens with made-up key ids, and an issuer that is down, must not turn into one request to it each.
 JWKS_PAUSE_SECONDS = 10
+# So long other threads wait for the one that fetches: enough for an issuer that is well, little for one that is not.
+JWKS_WAIT_SECONDS = 0.5
 LEEWAY_SECONDS = 30
 
 
@@ -66,29 +71,66 @@ class TimedCache:
 class KeySet:
     """The signing keys behind a JWKS address, fetched when first needed, when old, and when a token names an unknown
     key.
+
+    One thread at a time asks the issuer, at most once in JWKS_PAUSE_SECONDS. Meanwhile, and as long as the issuer cannot be
+    asked, the keys that are known stay in use.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url
         self._timeout = timeout
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._is_fetching = False
+        self._has_failed = False
 
     def key(self, key_id: str | None) -> jwt.PyJWK:
         """The key of that id; a token without an id may use the only key there is.
 
         Raises Unauthenticated when the issuer has no such key, Unavailable when it cannot be asked.
         """
-        with self._lock:
-            age = None if self._fetched_at is None else time.monotonic() - self._fetched_at
-            if age is None or age > JWKS_SECONDS or (self._find(key_id) is None and age > JWKS_PAUSE_SECONDS):
-                self._keys = self._fetch()
-                self._fetched_at = time.monotonic()
+        with self._changed:
+            is_fetcher = not self._is_fetching and self._is_due(key_id)
+            if is_fetcher:
+                self._is_fetching = True
+            elif self._find(key_id) is None:
+                self._changed.wait_for(lambda: not self._is_fetching, JWKS_WAIT_SECONDS)
+        if is_fetcher:
+            self._refresh()
+        with self._changed:
             found = self._find(key_id)
-        if found is None:
+            is_known = not self._is_fetching and not self._has_failed
+        if found is not None:
+            return found
+        if is_known:
             raise Unauthenticated("the token is signed with a key that its issuer does not publish")
-        return found
+        raise Unavailable("the keys of the token issuer cannot be read at the moment; try again later")
+
+    def _is_due(self, key_id: str | None) -> bool:
+        now = time.monotonic()
+        if self._tried_at is not None and now - self._tried_at <= JWKS_PAUSE_SECONDS:
+            return False
+        return self._fetched_at is None or now - self._fetched_at > JWKS_SECONDS or self._find(key_id) is None
+
+    def _refresh(self) -> None:
+        """Asks the issuer, outside the lock. A failure is logged, and remembered for the pause."""
+        keys: dict[str | None, jwt.PyJWK] | None = None
+        try:
+            keys = self._fetch()
+        except Unavailable as err:
+            logger.warning(
+                "the keys of the token issuer cannot be fetched; those known stay in use: %s", err.__cause__ or err
+            )
+        finally:
+            with self._changed:
+                self._tried_at = time.monotonic()
+                self._has_failed = keys is None
+                if keys is not None:
+                    self._keys, self._fetched_at = keys, self._tried_at
+                self._is_fetching = False
+                self._changed.notify_all()
 
     def _find(self, key_id: str | None) -> jwt.PyJWK | None:
         if key_id is None and len(self._keys) == 1:
