@@ -8,7 +8,7 @@ from typing import Any
 from secflow.settings import environment, static_files
 from secflow.settings.console import *  # noqa: F403  UNFOLD, which the admin pages look for
 from secflow.settings.database import database_config
-from secflow.settings.messages import celery_broker_options
+from secflow.settings.messages import celery_broker_options, celery_broker_tls
 from secflow.settings.rest import *  # noqa: F403  names that the REST packages look for
 
 SECFLOW = environment.load_or_exit()
@@ -160,6 +160,7 @@ CELERY_BROKER_URL = SECFLOW.redis_url or "redis://offline.invalid:6379/0"
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = celery_broker_options(
     CELERY_BROKER_URL, visibility_seconds=SECFLOW.visibility_seconds
 )
+CELERY_BROKER_USE_SSL = celery_broker_tls(CELERY_BROKER_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_POOL_LIMIT = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 
@@ -25,3 +26,11 @@ def celery_broker_options(redis_url: str, *, visibility_seconds: int) -> tuple[s
     if redis_url.startswith("unix:"):
         return redis_url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host="), options
     return redis_url, options | {"socket_keepalive": True}
+
+
+def celery_broker_tls(redis_url: str) -> dict[str, Any] | bool:
+    """What Celery demands of the broker's certificate: a valid one, where it would take any when nobody says otherwise.
+
+    Parameters of the address such as `ssl_cert_reqs` and `ssl_ca_certs` come before it.
+    """
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if redis_url.startswith("rediss:") else False

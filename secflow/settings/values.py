@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -121,6 +121,18 @@ def url(schemes: Sequence[str], *, example: str) -> Kind:
         return raw
 
     return Kind(f"an address such as {example}", parse)
+
+
+def redis_url() -> Kind:
+    """An address of Redis or Valkey. A misspelt `ssl_cert_reqs` is refused: kombu would read it as `none`."""
+    plain = url(("redis", "rediss", "unix"), example="redis://:password@host:6379/0 or unix:///path/of/socket?db=0")
+
+    def parse(raw: str) -> str:
+        for word in parse_qs(urlsplit(raw).query).get("ssl_cert_reqs", ()):
+            _demand(word in ("none", "optional", "required"))
+        return str(plain.parse(raw))
+
+    return Kind(plain.allowed, parse)
 
 
 def postgresql_url() -> Kind:

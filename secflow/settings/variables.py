@@ -33,9 +33,10 @@ class SecFlowSettings:
     )
     redis_url: str | None = variable(
         "REDIS_URL",
-        values.url(("redis", "rediss", "unix"), example="redis://:password@host:6379/0 or unix:///path/of/socket?db=0"),
+        values.redis_url(),
         None,
-        "Redis or Valkey, for messages only: may be flushed at any time. `manage.py up` starts its own when not set.",
+        "Redis or Valkey, for messages only: may be flushed at any time. `rediss://` is TLS with a certificate that is"
+        " checked (`?ssl_ca_certs=/file`; `?ssl_cert_reqs=none` takes any). `manage.py up` starts its own when not set.",
         secret=True,
     )
     kubeconfig: str | None = variable(

@@ -96,6 +96,7 @@ def test_a_value_becomes_its_type(name: str, raw: str, field: str, value: Any) -
         ("DATABASE_URL", "mysql://u@h/n"),
         ("DATABASE_URL", "postgresql://u@h"),
         ("REDIS_URL", "http://h"),
+        ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=requird"),
         ("AUTH_ALGORITHMS", "none"),
     ],
 )
