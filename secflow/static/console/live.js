@@ -76,7 +76,8 @@
           throw new Error(`status ${answer.status}`);
         }
         connection.reached(true);
-      } catch {
+      } catch (error) {
+        console.warn(`what ${this.url} answers cannot be shown:`, error);
         connection.reached(false);
       } finally {
         // A page that takes long to make is asked for less often.
