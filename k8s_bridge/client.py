@@ -110,9 +110,17 @@ class ClusterClient:
             raise ServerTrouble(f"The answer to {method} {path} is not a JSON object.")
         return answer
 
-    def read_text(self, path: str, *, query: Mapping[str, str] | None = None) -> str:
-        """The text at `path`. Bytes that are no UTF-8 are replaced."""
-        return self._read("GET", path, query or {}, None, self.read_timeout).decode("utf-8", "replace")
+    def read_text(self, path: str, *, query: Mapping[str, str] | None = None, most: int | None = None) -> str:
+        """The text at `path`, or of one with more than `most` bytes the end, from the beginning of a line if one begins
+        in its first half. Bytes that are no UTF-8 are replaced.
+        """
+        response = self._send("GET", path, query or {}, None, self.read_timeout)
+        try:
+            return (response.read() if most is None else _end(response, most)).decode("utf-8", "replace")
+        except (HTTPError, OSError) as err:
+            raise _no_answer(err, f"{self.server}{path}") from err
+        finally:
+            response.release_conn()
 
     def stream(self, path: str, *, query: Mapping[str, str], silence: float, longest: int | None = None) -> Stream:
         """The lines at `path` as they come. No byte for `silence` seconds ends the stream with Unreachable.
@@ -309,6 +317,21 @@ def _pin_tls(pool: urllib3.PoolManager) -> None:
     if taken["cert_file"]:
         context.load_cert_chain(taken["cert_file"], taken["key_file"])
     options["ssl_context"] = context
+
+
+def _end(response: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """The last bytes of an answer, of which never much more is held in memory."""
+    end = bytearray()
+    for part in response.stream(2**16):
+        end += part
+        if len(end) > 2 * most + 2**16:
+            del end[: -most - 1]
+    if len(end) > most:
+        # One byte more tells whether the cut is at the beginning of a line.
+        del end[: -most - 1]
+        begin = end.find(b"\n", 0, most // 2 + 1) + 1
+        del end[: begin or 1]
+    return bytes(end)
 
 
 def _stamp(kubeconfig: str | None) -> tuple[int, int] | None:

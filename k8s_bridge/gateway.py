@@ -8,7 +8,7 @@ this installation's. All failures are ClusterErrors; the caller decides about an
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from k8s_bridge import names
 from k8s_bridge.client import ClusterClient, Json
@@ -30,6 +30,14 @@ from k8s_bridge.streams import WatchStream
 PAGE = 500  # objects per list call
 REPLACE_SECONDS = 10.0  # for an old object to go; less than the lease of a launch
 RESTARTS = 5  # how often one listing may start over because its continue token expired
+
+
+class _Page(NamedTuple):
+    """One page of a listing and its resource version. A listing begins, or begins again, with a page that is first."""
+
+    items: list[Json]
+    version: str
+    is_first: bool
 
 
 class Gateway(LogVerbs):
@@ -104,10 +112,9 @@ class Gateway(LogVerbs):
         if len(set(wanted)) < 2:
             return {name: self.service_owner(namespace, name) for name in wanted}
         holders = {name: NameHolder(free=True) for name in wanted}
-        for items, _ in self._pages(SERVICE, namespace, ""):
-            for item in items:
-                if item["metadata"]["name"] in holders:
-                    holders[item["metadata"]["name"]] = self._holder(item)
+        for item in self._list(SERVICE, namespace, ""):
+            if item["metadata"]["name"] in holders:
+                holders[item["metadata"]["name"]] = self._holder(item)
         return holders
 
     def _holder(self, found: Json) -> NameHolder:
@@ -197,18 +204,14 @@ class Gateway(LogVerbs):
 
         Items have no `kind` of their own. When the listing has to start over, items may come twice.
         """
-        for items, _ in self._pages(kind, None, self._selector):
-            yield from items
+        for page in self._pages(kind, None, self._selector):
+            yield from page.items
 
     def list_for_watch(self, kind: str, *, selector: str | None = None) -> tuple[list[Json], str]:
         """All objects of this installation, or of `selector`, and the version to watch from. One request for each 500
         objects.
         """
-        found: dict[str, Json] = {}
-        version = ""
-        for items, version in self._pages(kind, None, selector or self._selector):  # noqa: B007
-            found.update((item["metadata"]["uid"], item) for item in items)
-        return list(found.values()), version
+        return self._listing(kind, None, selector or self._selector)
 
     def watch(
         self,
@@ -255,8 +258,8 @@ class Gateway(LogVerbs):
         500 warnings.
         """
         found: dict[str, list[WarningEvent]] = {}
-        for items, _ in self._pages(EVENT, namespace, "", fields=f"involvedObject.kind={kind},type=Warning"):
-            for event in map(warning_event, items):
+        for page in self._pages(EVENT, namespace, "", fields=f"involvedObject.kind={kind},type=Warning"):
+            for event in map(warning_event, page.items):
                 found.setdefault(event.name, []).append(event)
         return {name: tuple(sorted(events, key=lambda event: event.last_seen or "")) for name, events in found.items()}
 
@@ -267,15 +270,21 @@ class Gateway(LogVerbs):
             return None
 
     def _list(self, kind: str, namespace: str, selector: str) -> list[Json]:
-        found: dict[str, Json] = {}
-        for items, _ in self._pages(kind, namespace, selector):
-            found.update((item["metadata"]["uid"], item) for item in items)
-        return list(found.values())
+        return self._listing(kind, namespace, selector)[0]
 
-    def _pages(
-        self, kind: str, namespace: str | None, selector: str, *, fields: str = ""
-    ) -> Iterator[tuple[list[Json], str]]:
-        """Pages of one listing with their resource version; a continue token that expired starts the listing over."""
+    def _listing(self, kind: str, namespace: str | None, selector: str) -> tuple[list[Json], str]:
+        found: dict[str, Json] = {}
+        version = ""
+        for page in self._pages(kind, namespace, selector):
+            if page.is_first:
+                # What stood in a listing that was given up may be gone by now.
+                found.clear()
+            found.update((item["metadata"]["uid"], item) for item in page.items)
+            version = page.version
+        return list(found.values()), version
+
+    def _pages(self, kind: str, namespace: str | None, selector: str, *, fields: str = "") -> Iterator[_Page]:
+        """Pages of one listing; a continue token that expired starts it over, which the page then says."""
         query = {"limit": str(PAGE)}
         query |= {name: text for name, text in (("labelSelector", selector), ("fieldSelector", fields)) if text}
         token, restarts = "", 0
@@ -291,7 +300,8 @@ class Gateway(LogVerbs):
                 token = ""
                 continue
             metadata = answer.get("metadata") or {}
-            yield answer.get("items") or [], str(metadata.get("resourceVersion", ""))
+            version = str(metadata.get("resourceVersion", ""))
+            yield _Page(answer.get("items") or [], version, is_first=not token)
             token = metadata.get("continue") or ""
             if not token:
                 return

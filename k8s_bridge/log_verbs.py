@@ -10,6 +10,8 @@ from k8s_bridge.kinds import POD, object_path
 from k8s_bridge.pods import log_container, pod_for_logs
 from k8s_bridge.results import PodLogs
 
+MOST_READ = 64 * 1024 * 1024  # bytes that one question for a log takes from a node
+
 
 class LogVerbs(ABC):
     """Reads and follows logs, of the pods that `pods_of` gives or of a pod known by name."""
@@ -35,8 +37,9 @@ class LogVerbs(ABC):
         """What the newest pod of workload `app` has written, a running pod first (H.5). Two requests.
 
         With `attempt`, pods of other attempts do not count. `container` is a name in the template's or in the pod's form;
-        None means the first one. Raises NotFound when there is no pod, no such container or no log any more, and Rejected,
-        with the server's words, when the container has not written anything yet.
+        None means the first one. Of more than `limit_bytes` the end is given, whole lines if it can be. Raises NotFound when
+        there is no pod, no such container or no log any more, and Rejected, with the server's words, when the container has
+        not written anything yet.
         """
         pod, name = self.log_place(namespace, app, container=container, attempt=attempt)
         return self.read_log(
@@ -99,15 +102,18 @@ class LogVerbs(ABC):
         timestamps: bool = False,
         limit_bytes: int | None = None,
     ) -> PodLogs:
-        """What one container of a pod known by name has written. One request. Raises NotFound and Rejected as `pod_logs`."""
+        """What one container of a pod known by name has written, of more than `limit_bytes` the end. One request. Raises
+        NotFound and Rejected as `pod_logs`.
+        """
         query = {
             "container": container,
             **({"tailLines": str(tail_lines)} if tail_lines is not None else {}),
             **({"previous": "true"} if previous else {}),
             **({"timestamps": "true"} if timestamps else {}),
-            **({"limitBytes": str(limit_bytes)} if limit_bytes is not None else {}),
+            # The cluster would keep the beginning, and why a container failed stands at the end.
+            "limitBytes": str(MOST_READ),
         }
-        text = self.client.read_text(object_path(POD, namespace, pod, "log"), query=query)
+        text = self.client.read_text(object_path(POD, namespace, pod, "log"), query=query, most=limit_bytes)
         # The node answers 200 with this sentence when the container is gone and its log with it.
         if text.startswith("unable to retrieve container logs for ") and "\n" not in text:
             raise NotFound(f"The log of container {container} of pod {pod} is gone: {text}", status=404)

@@ -51,9 +51,11 @@ def update_template(kind: TemplateKind, *, actor: Actor, template_id: str, chang
     """The template with the changed fields; what is absent stays. Nodes made from it use the new values from their
     next start.
 
-    Raises NotFound, Forbidden, Invalid; nothing is written then.
+    Raises NotFound, Forbidden, Invalid, and Conflict when instances of another project than its new one use it; nothing is
+    written then.
     """
     with transaction.atomic():
+        # The lock keeps new nodes from referring to it between the question for them and the end.
         template = _locked(kind, template_id)
         check_may_change(actor, template)
         if changes.get("scope", template.scope) != template.scope:
@@ -66,6 +68,7 @@ def update_template(kind: TemplateKind, *, actor: Actor, template_id: str, chang
         _demand_project(template)
         if template.scope == PROJECT and owner_before != (template.scope, template.project_id):
             join_or_refuse(actor, str(template.project_id))
+            _refuse_users(kind, template, outside=template.project_id)
         if changes:
             template.save(update_fields=[*changes, "updated_at"])
         if changed:
@@ -99,13 +102,7 @@ def delete_template(kind: TemplateKind, *, actor: Actor, template_id: str) -> No
         # The lock keeps new nodes from referring to it between the question and the deletion.
         template = _locked(kind, template_id)
         check_may_change(actor, template)
-        users = instances_using(template_id)
-        if users:
-            count = "1 instance" if len(users) == 1 else f"{len(users)} instances"
-            raise Conflict(
-                f"{kind.label.lower()} {template_id} is used by {count}; remove its nodes there first",
-                {"instances": users},
-            )
+        _refuse_users(kind, template)
         note("deleted", template=template, node_type=kind.word, actor_id=actor.id)
         template.delete()
 
@@ -133,12 +130,27 @@ def refuse_global(actor: Actor, scope: object) -> None:
         raise Forbidden("only administrators may make a template global; use the scope project", {"scope": GLOBAL})
 
 
-def refuse_privileged(values: Mapping[str, Any]) -> None:
-    """Raises Forbidden for privileged containers where the installation does not allow them."""
+def refuse_privileged(values: Mapping[str, Any], *, template_id: str | None = None) -> None:
+    """Raises Forbidden for privileged containers where the installation does not allow them. `template_id`: of a template
+    that may have been written when it did.
+    """
     asking = privileged_containers(values.get("containers") or [])
     if asking and not settings.SECFLOW.allow_privileged:
+        where = f" (template {template_id})" if template_id else ""
         raise Forbidden(
-            f"privileged containers are not allowed in this installation: {', '.join(asking)}", {"containers": asking}
+            f"privileged containers are not allowed in this installation: {', '.join(asking)}{where}",
+            {"containers": asking},
+        )
+
+
+def _refuse_users(kind: TemplateKind, template: AnyTemplate, *, outside: str | None = None) -> None:
+    users = instances_using(template.pk, outside=outside)
+    if users:
+        count = "1 instance" if len(users) == 1 else f"{len(users)} instances"
+        where = "" if outside is None else " of other projects"
+        raise Conflict(
+            f"{kind.label.lower()} {template.pk} is used by {count}{where}; remove its nodes there first",
+            {"instances": users},
         )
 
 

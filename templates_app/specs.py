@@ -75,7 +75,8 @@ def resource_problems(
 
 
 def env_name_problem(name: str) -> str | None:
-    if _ENV_NAME.fullmatch(name):
+    # A name that begins like the folder above is refused by clusters too.
+    if _ENV_NAME.fullmatch(name) and name != "." and not name.startswith(".."):
         return None
     return "must be a variable name: letters, digits and _ - . only, and no digit at the start"
 

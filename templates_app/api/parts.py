@@ -35,8 +35,16 @@ def env_name_field() -> TextField:
     return TextField(max_length=TEXT_LIMIT, validators=[checked(specs.env_name_problem)])
 
 
+class MountPathField(TextField):
+    """A path in a container, kept in one spelling: two of them would be two mounts (G.2)."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        path = super().run_validation(data)
+        return specs.same_path(path) if isinstance(path, str) else path
+
+
 def mount_path_field() -> TextField:
-    return TextField(max_length=TEXT_LIMIT, validators=[checked(specs.mount_path_problem)])
+    return MountPathField(max_length=TEXT_LIMIT, validators=[checked(specs.mount_path_problem)])
 
 
 def sub_path_field() -> TextField:

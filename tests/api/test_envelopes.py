@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from rest_framework import exceptions
 
 from secflow.http import errors
-from secflow.http.parsing import MAX_BODY_BYTES, parse_json
+from secflow.http.parsing import MAX_BODY_BYTES, parse_json, unique_keys
 from templates_app.api import views
 from templates_app.models import AppTemplate
 from tests.api.conftest import Api
@@ -295,3 +295,25 @@ def test_the_request_id_is_in_the_log(
 
     assert response.status_code == 500
     assert seen == ["find-me"]
+
+
+class CountedText(str):
+    """A text that counts how often it was compared with another one."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedText.comparisons += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_repeated_key_among_very_many_is_found_without_comparing_all_with_all() -> None:
+    keys = [CountedText(number) for number in range(2000)]
+
+    with pytest.raises(ValueError, match="'1999' is given twice"):
+        unique_keys([(key, None) for key in [*keys, CountedText(1999)]])
+
+    assert CountedText.comparisons < 10 * len(keys)

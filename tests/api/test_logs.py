@@ -11,6 +11,7 @@ from django.utils import timezone
 from tests.api.conftest import Api
 from tests.factories import InstanceFactory, NodeFactory
 from workflows.models import NodeLog, NodeRun, Run, WorkflowInstance, WorkflowNode
+from workflows.selectors import logs as selectors
 
 BEGAN = timezone.now().replace(microsecond=0)
 
@@ -169,7 +170,7 @@ def test_records_cost_the_same_queries_whatever_their_number(
             NodeLog.objects.create(node_run=record(node, number), part="execution", text="x")
 
     def cost() -> int:
-        with django_assert_max_num_queries(6) as queries:
+        with django_assert_max_num_queries(7) as queries:
             member.read(f"{path}?page_size=100")
         return len(queries)
 
@@ -178,6 +179,31 @@ def test_records_cost_the_same_queries_whatever_their_number(
     add(49)
 
     assert cost() == few
+
+
+def test_of_very_long_texts_a_page_gives_the_ends(
+    member: Api, monkeypatch: pytest.MonkeyPatch, node: WorkflowNode, path: str
+) -> None:
+    monkeypatch.setattr(selectors, "PAGE_CHARACTERS", 100)
+    for number, text in ((1, "short"), (2, "x" * 500 + "end")):
+        NodeLog.objects.create(node_run=record(node, number), part="execution", text=text)
+
+    long, short = (item["execution_logs"]["logs"] for item in member.read(path)["items"])
+
+    assert short == "short"
+    said, kept = long.split("\n")
+    assert "page_size" in said
+    assert kept == "x" * 92 + "end"
+    alone = member.read(f"{path}?page_size=1")["items"][0]["execution_logs"]["logs"]
+    assert alone.endswith("x" * 97 + "end")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "budget", "share"),
+    [([], 10, 0), ([3, 4], 10, 4), ([3, 4], 7, 4), ([3, 9], 10, 7), ([9, 9, 9], 10, 3), ([1, 9, 9], 10, 4)],
+)
+def test_a_budget_is_shared_by_the_longest(sizes: list[int], budget: int, share: int) -> None:
+    assert selectors.fair_share(sizes, budget) == share
 
 
 def test_a_node_without_cluster_object_has_no_pod_log(member: Api, node: WorkflowNode) -> None:

@@ -214,6 +214,21 @@ def test_a_mount_takes_the_declared_access(
     assert member.send("PUT", f"{path}/{made['id']}", {"volume_mounts": [mount]}) == made
 
 
+def test_two_spellings_of_a_path_are_one_mount(member: Api, path: str) -> None:
+    inputs = [{"mount_path": "/in", "read_only": True, "sub_path": None}]
+    template = JobTemplateFactory(containers=[container(input_volume_mounts=inputs)]).pk
+    mount = {"pvc_name": "data", "mount_path": "//in/"}
+
+    made = member.send(
+        "POST",
+        path,
+        {"node_type": "job", "template_id": template, "name": "scan", "volume_mounts": [mount]},
+        status=201,
+    )
+
+    assert [item["mount_path"] for item in made["volume_mounts"]] == ["/in"]
+
+
 def test_upstream_nodes_supply_inputs_and_their_values_are_shown_once_known(
     member: Api, draft: WorkflowInstance, path: str, wanting: str
 ) -> None:

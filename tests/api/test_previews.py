@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from templates_app.models import JobTemplate
 from tests.api.conftest import Api
 from tests.api.workflow_files import FILE, send, value
 from tests.factories import AppTemplateFactory, InstanceFactory, JobTemplateFactory, NodeFactory, container
@@ -155,3 +156,14 @@ def test_queries_do_not_grow_with_the_workflow(member: Api, size: int) -> None:
         member.read(f"/workflow-instances/{id}/dry-run")
 
     assert len(queries) <= 13
+
+
+def test_containers_that_are_privileged_no_longer_start(member: Api) -> None:
+    node = NodeFactory()
+    JobTemplate.objects.filter(pk=node.template_id).update(containers=[container(privileged=True)])
+
+    (error,) = said(preview(member, node.instance), "error")
+    refusal = member.refused("POST", f"/workflow-instances/{node.instance_id}/start", status=403)
+
+    assert error == refusal["message"]
+    assert f"main (template {node.template_id})" in error

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from secflow.projects.models import ProjectMember
-from templates_app.models import AppTemplate
+from templates_app.models import AppTemplate, JobTemplate
 from tests.api.conftest import Api
 from tests.api.template_cases import CONTAINER, ROUTES, body
-from tests.factories import AppTemplateFactory, ProjectMemberFactory, UserFactory
+from tests.factories import AppTemplateFactory, JobTemplateFactory, NodeFactory, ProjectMemberFactory, UserFactory
 
 # Who may do what (A.3). Owner is the member that made the template; colleague is another member of its project.
 ROLES = ["owner", "colleague", "manager", "stranger", "admin"]
@@ -144,6 +144,32 @@ def test_privileged_containers_need_the_setting(member: Api, settings: Any) -> N
 
     settings.SECFLOW = _with(settings.SECFLOW, allow_privileged=True)
     assert member.send("POST", "/app-templates", sent, status=201)["containers"][0]["privileged"] is True
+
+
+def test_a_template_stays_where_it_is_used(admin: Api) -> None:
+    node = NodeFactory()
+    template = JobTemplate.objects.get(pk=node.template_id)
+    path = f"/job-templates/{template.pk}"
+
+    answer = admin.refused("PUT", path, {"project_id": "p2"}, status=409)
+
+    assert answer["details"] == {"instances": [node.instance_id]}
+    template.refresh_from_db()
+    assert template.project_id == node.instance.project_id
+    admin.send("PUT", path, {"scope": "global"})
+    assert admin.send("PUT", path, {"scope": "project"})["project_id"] == node.instance.project_id
+    node.delete()
+    assert admin.send("PUT", path, {"project_id": "p2"})["project_id"] == "p2"
+
+
+def test_a_global_template_that_others_use_cannot_become_one_of_a_project(admin: Api) -> None:
+    template = JobTemplateFactory(scope="global", project_id=None)
+    node = NodeFactory(instance__project_id="p2", template_id=template.pk)
+
+    answer = admin.refused("PUT", f"/job-templates/{template.pk}", {"scope": "project", "project_id": "p1"}, status=409)
+
+    assert answer["details"] == {"instances": [node.instance_id]}
+    admin.send("PUT", f"/job-templates/{template.pk}", {"scope": "project", "project_id": "p2"})
 
 
 def test_replicas_have_a_configurable_bound(member: Api, settings: Any) -> None:

@@ -35,10 +35,11 @@ def test_the_end_of_the_text_is_enough_when_asked_for(stage: Stage) -> None:
     stage.run(spec)
 
     tail = stage.gateway.pod_logs(stage.namespace, spec.name, tail_lines=3)
-    short = stage.gateway.pod_logs(stage.namespace, spec.name, limit_bytes=10)
+    short = stage.gateway.pod_logs(stage.namespace, spec.name, limit_bytes=20)
+    both = stage.gateway.pod_logs(stage.namespace, spec.name, tail_lines=40, limit_bytes=20)
 
     assert tail.text == "line 48\nline 49\nline 50\n"
-    assert short.text == "line 1\nlin"
+    assert short.text == both.text == "line 49\nline 50\n"
 
 
 def test_each_line_has_its_time_when_asked_for(stage: Stage) -> None:

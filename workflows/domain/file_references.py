@@ -7,39 +7,32 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from workflows.domain.errors import CycleFound
 from workflows.domain.findings import Finding, Path, Severity
 from workflows.domain.graph import build_graph
+from workflows.domain.hints import Hints
 
 _SOURCE_LISTS: Final = ("input_env_vars", "input_volume_mounts")
 
 
-def wrong_references(file: Any) -> list[Finding]:
+def wrong_references(file: Any, hints: Hints) -> list[Finding]:
     """Everything that names nothing, itself, or two things at once; cycles too."""
     spec = _object(_object(file).get("spec"))
     nodes = [_object(node) for node in _list(spec.get("nodes"))]
     templates = spec.get("templates")
-    names = Names(nodes)
+    names = Names(nodes, hints)
     return [
         _error(("spec", *path), message, node)
         for path, message, node in (
             *names.problems,
-            *_wrong_templates(nodes, templates if isinstance(templates, Mapping) else {}),
+            *_wrong_templates(nodes, _object(templates), hints),
             *_wrong_sources(nodes, names),
             *_wrong_edges([_object(edge) for edge in _list(spec.get("edges"))], names),
         )
     ]
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """A hint for a word that is close to a known one, else an empty text."""
-    close = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    close += sorted(other for other in known if len(word) > 3 and other.startswith(word))
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 Problem = tuple[Path, str, str | None]
@@ -48,7 +41,8 @@ Problem = tuple[Path, str, str | None]
 class Names:
     """What the nodes of a file are called in edges and sources: by `ref`, else by a name that only one has."""
 
-    def __init__(self, nodes: list[Mapping[str, Any]]) -> None:
+    def __init__(self, nodes: list[Mapping[str, Any]], hints: Hints) -> None:
+        self._hints = hints
         self.problems: list[Problem] = []
         self.place: dict[str, int] = {}
         named = Counter(name for name in map(_name, nodes) if name)
@@ -77,17 +71,17 @@ class Names:
         word = _text(text)
         if not word or word in self.place:
             return None
-        return f"no node is called {word}{did_you_mean(word, self.place)}"
+        return f"no node is called {word}{self._hints.did_you_mean(word, self.place)}"
 
 
-def _wrong_templates(nodes: list[Mapping[str, Any]], templates: Mapping[str, Any]) -> Iterator[Problem]:
+def _wrong_templates(nodes: list[Mapping[str, Any]], templates: Mapping[str, Any], hints: Hints) -> Iterator[Problem]:
     for place, node in enumerate(nodes):
         handle = _text(node.get("template"))
         if not handle:
             continue
         path: Path = ("nodes", place, "template")
         if handle not in templates:
-            hint = did_you_mean(handle, templates) or "; add it there, or give the template_id of an existing one"
+            hint = hints.did_you_mean(handle, templates) or "; add it there, or give the template_id of an existing one"
             yield path, f"spec.templates has no {handle}{hint}", _name(node)
             continue
         kind = _object(templates[handle]).get("kind")

@@ -18,18 +18,30 @@ class Graph:
     parents: Mapping[str, frozenset[str]]
     children: Mapping[str, frozenset[str]]
 
-    def reaches(self, source: str, target: str) -> bool:
-        """Whether a path of one or more edges leads from source to target."""
-        seen: set[str] = set()
-        front = [source]
-        while front:
-            for child in self.children[front.pop()]:
-                if child == target:
-                    return True
-                if child not in seen:
-                    seen.add(child)
-                    front.append(child)
-        return False
+
+class Ancestry:
+    """Which nodes come before which others. One pass over the graph, then any number of answers at no cost."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._bit: dict[str, int] = {}
+        self._before: dict[str, int] = {}  # the bits of all that come before a node
+        open_parents = {node: len(ids) for node, ids in graph.parents.items()}
+        free = [node for node, count in open_parents.items() if not count]
+        while free:
+            node = free.pop()
+            self._bit[node] = 1 << len(self._bit)
+            bits = 0
+            for parent in graph.parents[node]:
+                bits |= self._before[parent] | self._bit[parent]
+            self._before[node] = bits
+            for child in graph.children[node]:
+                open_parents[child] -= 1
+                if not open_parents[child]:
+                    free.append(child)
+
+    def is_before(self, source: str, target: str) -> bool:
+        """Whether a path of one or more edges leads from source to target. Both are nodes of the graph."""
+        return bool(self._before[target] & self._bit[source])
 
 
 def build_graph(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> Graph:

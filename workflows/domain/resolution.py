@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from workflows.domain.graph import Graph
+from workflows.domain.graph import Ancestry, Graph
 from workflows.domain.inputs import NodeView, listed, unmet_mount, unmet_variable
 
 
@@ -87,8 +88,15 @@ class _Upstream:
         self._shared = {(edge["source"], edge["target"]): edge.get("shared_pvc") for edge in edges}
         self._claims: dict[str, frozenset[str]] = {}
 
+    @cached_property
+    def _ancestry(self) -> Ancestry:
+        return Ancestry(self._graph)
+
     def is_before(self, source_id: str, node: NodeView) -> bool:
-        return source_id in self._nodes and self._graph.reaches(source_id, node.id)
+        # Most sources are parents, and then nothing has to be made for the answer.
+        if source_id in self._graph.parents[node.id]:
+            return True
+        return source_id in self._nodes and self._ancestry.is_before(source_id, node.id)
 
     def value(self, entry: Mapping[str, Any]) -> str | None:
         """What a source gives a variable, the template's default apart."""

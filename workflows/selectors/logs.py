@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from django.db.models import Case, F, Func, IntegerField, TextField, Value, When
+from django.db.models.functions import Concat, Right
 
 from secflow.http.query import Page
 from workflows.models import NodeLog, NodeRun
@@ -32,13 +36,22 @@ _COLUMNS: Final = (
 _LOG_COLUMNS: Final = (
     "node_run_id",
     "part",
-    "text",
     "pod_name",
     "container",
     "status_when_fetched",
     "fetched_at",
     "error",
 )
+
+
+# A page is held in memory whole, several times over: rows, JSON, bytes. Texts of LOG_LIMIT_BYTES each would be too much.
+PAGE_CHARACTERS: Final = 16 * 1024 * 1024
+_LEFT_OUT: Final = "[the beginning is left out: ask for fewer records at once with page_size]\n"
+
+
+class _Bytes(Func):
+    function = "octet_length"
+    output_field = IntegerField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +64,36 @@ class RecordList:
 
 
 def list_log_records(*, instance_id: str, node_id: str | None, page: Page) -> RecordList:
-    """The records of an instance or of one of its nodes, also of a deleted one. Unknown node: none. Three queries."""
+    """The records of an instance or of one of its nodes, also of a deleted one. Unknown node: none. Four queries.
+
+    All texts together hold at most `PAGE_CHARACTERS` (and one line each that says so): of the longest ones the end is given.
+    """
     records = NodeRun.objects.filter(instance_id=instance_id)
     if node_id is not None:
         records = records.filter(node_id=node_id)
     rows = list(records.order_by("-id").values(*_COLUMNS)[page.window])
     texts: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for log in NodeLog.objects.filter(node_run_id__in=[row["id"] for row in rows]).values(*_LOG_COLUMNS):
-        texts[log["node_run_id"]][log["part"]] = log
+    logs = NodeLog.objects.filter(node_run_id__in=[row["id"] for row in rows]).annotate(size=_Bytes("text"))
+    # The sizes are told without reading the texts. No text has more characters than bytes.
+    most = max(1, fair_share(logs.values_list("size", flat=True), PAGE_CHARACTERS))
+    shortened = Case(
+        When(size__gt=most, then=Concat(Value(_LEFT_OUT), Right("text", most))),
+        default=F("text"),
+        output_field=TextField(),
+    )
+    for log in logs.annotate(shortened=shortened).values(*_LOG_COLUMNS, "shortened"):
+        texts[log["node_run_id"]][log["part"]] = {**log, "text": log["shortened"]}
     return RecordList(total=records.count(), rows=rows, texts=texts)
+
+
+def fair_share(sizes: Iterable[int], budget: int) -> int:
+    """The bound at which the sizes, each cut down to it, come to at most the budget; the largest size when they do so
+    uncut.
+    """
+    left, waiting = budget, sorted(sizes)
+    for place, size in enumerate(waiting):
+        share = left // (len(waiting) - place)
+        if size > share:
+            return share
+        left -= size
+    return waiting[-1] if waiting else 0

@@ -13,8 +13,9 @@ from rest_framework.exceptions import ParseError
 from secflow.http.parsing import parse_json
 from secflow.http.serializers import Input
 from secflow.http.yaml_text import YamlError, YamlText, read_yaml
-from workflows.domain.file_references import did_you_mean, wrong_references
+from workflows.domain.file_references import wrong_references
 from workflows.domain.findings import Finding, Path, Severity
+from workflows.domain.hints import Hints
 from workflows.services.document_bodies import FileTemplatesField, WorkflowFileInput, template_input
 
 Source = bytes | str | Mapping[str, Any]
@@ -54,9 +55,10 @@ def read_file(source: Source) -> ReadFile:
         return ReadFile(None, [Finding(Severity.ERROR, (), message)], text)
     body = WorkflowFileInput(data=value)
     errors = [] if body.is_valid() else list(_shape_errors(body.errors, value, ()))
-    errors += wrong_references(value)
+    hints = Hints()
+    errors += wrong_references(value, hints)
     read = ReadFile(None if errors else dict(body.validated_data), [], text if text.lines else None)
-    found = [*errors, *_unknown_fields(WorkflowFileInput(), value, ())]
+    found = [*errors, *_unknown_fields(WorkflowFileInput(), value, (), hints)]
     return replace(read, findings=[read.placed(finding) for finding in found])
 
 
@@ -108,19 +110,19 @@ def _at(data: Any, part: str | int) -> Any:
     return data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
 
 
-def _unknown_fields(field: Any, value: Any, path: Path) -> Iterator[Finding]:
+def _unknown_fields(field: Any, value: Any, path: Path, hints: Hints) -> Iterator[Finding]:
     """The API ignores fields that it does not know (contract A.1); in a file they are most often misspelt."""
     if isinstance(field, serializers.ListSerializer) and isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unknown_fields(field.child, item, (*path, index))
+            yield from _unknown_fields(field.child, item, (*path, index), hints)
     elif isinstance(field, FileTemplatesField) and isinstance(value, Mapping):
         for handle, entry in value.items():
-            yield from _unknown_fields(template_input(entry), entry, (*path, handle))
+            yield from _unknown_fields(template_input(entry), entry, (*path, handle), hints)
     elif isinstance(field, Input) and isinstance(value, Mapping):
         known = {*field.fields, *field.aliases}
         for key, inner in value.items():
             if key in field.fields:
-                yield from _unknown_fields(field.fields[key], inner, (*path, key))
+                yield from _unknown_fields(field.fields[key], inner, (*path, key), hints)
             elif key not in known and not key.startswith(_EXTENSION):
-                hint = did_you_mean(key, known) or "; it is ignored"
+                hint = hints.did_you_mean(key, known) or "; it is ignored"
                 yield Finding(Severity.WARNING, (*path, key), f"is not a known field{hint}")

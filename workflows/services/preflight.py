@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from k8s_bridge.names import namespace_of, service_name
 from k8s_bridge.specs import WorkloadSpec
 from templates_app.models import AppTemplate, JobTemplate, Template
+from templates_app.services import refuse_privileged
 from workflows.domain.errors import Conflict, Invalid, UnmetInputs
 from workflows.domain.graph import Graph, build_graph
 from workflows.domain.ids import suffix_of
@@ -31,14 +32,18 @@ class Prepared:
 def prepare(instance: WorkflowInstance) -> Prepared:
     """Resolves everything that the records alone decide; three queries.
 
-    Raises Invalid without nodes, CycleFound for a cycle, UnmetInputs with the array of contract G.4.
+    Raises Invalid without nodes, CycleFound for a cycle, Forbidden for privileged containers that the installation does not
+    allow any more, UnmetInputs with the array of contract G.4.
     """
     nodes = tuple(WorkflowNode.objects.filter(instance=instance).order_by("created_at", "id"))
     if not nodes:
         raise Invalid(f"workflow {instance.pk} has no nodes; add one first", {"nodes": 0})
     edges = tuple((edge["source"], edge["target"]) for edge in instance.edges)
     graph = build_graph((node.pk for node in nodes), edges)
-    specs, unmet = instance_specs(nodes, templates_of(nodes), instance)
+    templates = templates_of(nodes)
+    for template in templates.values():
+        refuse_privileged({"containers": template.containers}, template_id=template.pk)
+    specs, unmet = instance_specs(nodes, templates, instance)
     if unmet:
         names = ", ".join(sorted({item["node"] for item in unmet if "node" in item}))
         raise UnmetInputs(f"inputs without a value{f' in node {names}' if names else ''}: supply them first", unmet)

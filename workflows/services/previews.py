@@ -12,6 +12,7 @@ from k8s_bridge.manifests import deployment_manifest, job_manifest, service_mani
 from k8s_bridge.names import ATTEMPT
 from k8s_bridge.specs import DEPLOYMENT, Owner, WorkloadSpec
 from templates_app.models import AppTemplate, Template
+from templates_app.services import refuse_privileged
 from workflows.domain.actors import Actor
 from workflows.domain.advice import Hint, hints_for, source_hints
 from workflows.domain.errors import DomainError, NotFound
@@ -98,8 +99,12 @@ def preview_of(
         template = templates.get(node.template_id)
         if template is None:
             made.refuse(node.pk, f"its template {node.template_id} does not exist any more")
-        else:
-            views[node.pk] = node_view(node, template)
+            continue
+        views[node.pk] = node_view(node, template)
+        try:
+            refuse_privileged({"containers": template.containers}, template_id=template.pk)
+        except DomainError as err:
+            made.refuse(node.pk, err.message)
     if not nodes:
         made.findings.append(Finding(refused, ("spec", "nodes"), "there are no nodes, so nothing can be started"))
     if len(views) < len(nodes):

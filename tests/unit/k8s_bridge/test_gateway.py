@@ -237,8 +237,10 @@ def test_the_holders_of_many_service_names_cost_one_list(
     other = stored(service_manifest(app, replace(owner, installation="inst-b")), "u2", name="other")
     cluster.script(
         f"GET {SERVICES}",
-        listing(stored(service_manifest(app, owner), "u1"), {"metadata": {"name": "unasked"}}, token="more"),
-        listing(other, {"metadata": {"name": "theirs"}}),
+        listing(
+            stored(service_manifest(app, owner), "u1"), {"metadata": {"name": "unasked", "uid": "u3"}}, token="more"
+        ),
+        listing(other, {"metadata": {"name": "theirs", "uid": "u4"}}),
     )
 
     holders = gateway.service_owners("secflow-p1", ["front", "other", "theirs", "nobodys"])

@@ -8,6 +8,7 @@ import pytest
 
 from k8s_bridge import errors
 from k8s_bridge.gateway import Gateway
+from k8s_bridge.log_verbs import MOST_READ
 from k8s_bridge.results import WarningEvent
 from k8s_bridge.specs import Owner
 from tests.unit.k8s_bridge.scripts import (
@@ -38,14 +39,14 @@ def test_a_long_listing_is_read_page_by_page(cluster: ScriptedCluster, gateway: 
 def test_a_listing_starts_over_when_its_token_expired(cluster: ScriptedCluster, gateway: Gateway, owner: Owner) -> None:
     cluster.script(
         "GET /apis/batch/v1/jobs",
-        listing(owned("a", "a", owner), token="t1", version="5"),
+        listing(owned("gone", "gone", owner), owned("a", "a", owner), token="t1", version="5"),
         lambda call: call.refuse(410, "Expired"),
         listing(owned("a", "a", owner), owned("b", "b", owner), version="7"),
     )
 
     items, version = gateway.list_for_watch("Job")
 
-    assert [item["metadata"]["name"] for item in items] == ["a", "b"]
+    assert [item["metadata"]["name"] for item in items] == ["a", "b"]  # what was deleted in between is not among them
     assert version == "7"
 
 
@@ -115,13 +116,13 @@ def test_logs_are_asked_for_as_the_caller_wants(cluster: ScriptedCluster, gatewa
     assert full == plain
     assert cluster.calls[0].query["labelSelector"] == f"app=a,{OURS}"
     assert [call.query for call in cluster.calls if call.path.endswith("/log")] == [
-        {"container": "main-app"},
+        {"container": "main-app", "limitBytes": str(MOST_READ)},
         {
             "container": "main-app",
             "tailLines": "5",
             "previous": "true",
             "timestamps": "true",
-            "limitBytes": "9",
+            "limitBytes": str(MOST_READ),
         },
     ]
 
@@ -197,3 +198,25 @@ def test_check_names_version_and_server(cluster: ScriptedCluster, gateway: Gatew
     version = gateway.check()
 
     assert (version.version, version.server) == ("v1.34.4", cluster.url)
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "end"),
+    [
+        (b"one\ntwo\n", 8, "one\ntwo\n"),
+        (b"one\ntwo\n", 7, "two\n"),
+        (b"one\ntwo\n", 5, "two\n"),
+        (b"one\ntwo\n", 4, "two\n"),  # the cut is between two lines
+        (b"one\ntwo\n", 3, "wo\n"),  # not even one whole line
+        (b"one\nlast", 5, "last"),
+        (b"x" * 300_000 + b"\n" + b"y" * 300_000 + b"\nlast\n", 1000, "y" * 994 + "\nlast\n"),
+        (b"".join(b"%06d\n" % number for number in range(100_000)), 20, "099998\n099999\n"),
+    ],
+    ids=["whole", "cut", "between", "inside", "open", "long-line", "long"],
+)
+def test_of_a_long_log_the_end_is_given(
+    cluster: ScriptedCluster, gateway: Gateway, text: bytes, most: int, end: str
+) -> None:
+    cluster.script(f"GET {PODS}/a/log", lambda call: call.answer(200, text))
+
+    assert gateway.read_log("secflow-p1", "a", "main", limit_bytes=most).text == end

@@ -112,12 +112,12 @@ def test_spellings_of_one_path_are_the_same(one: str, other: str) -> None:
     assert specs.same_path(one) == specs.same_path(other)
 
 
-@pytest.mark.parametrize("name", ["A", "_x", "my.var", "my-var", "a1"])
+@pytest.mark.parametrize("name", ["A", "_x", "my.var", "my-var", "a1", ".a"])
 def test_variable_names(name: str) -> None:
     assert specs.env_name_problem(name) is None
 
 
-@pytest.mark.parametrize("name", ["", "1a", "A=B", "a b", "a\n", "ä", "$A"])
+@pytest.mark.parametrize("name", ["", "1a", "A=B", "a b", "a\n", "ä", "$A", ".", "..", "..a"])
 def test_other_texts_are_no_variable_names(name: str) -> None:
     assert specs.env_name_problem(name) is not None
 
