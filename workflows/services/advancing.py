@@ -186,8 +186,8 @@ WITH made AS (
            (instance_id, node_id, node_run_id, run_number, kind, namespace, name, state, is_pulled, is_ready, is_finished,
             due_at, tries, lease_token, lease_until, created_at)
     SELECT n.instance_id, n.node_id, n.id, %(number)s::int, n.resource_type, %(namespace)s, n.resource_name, 'launching', false,
-           false, false, CASE WHEN c.is_claimed THEN now() + %(lease)s ELSE %(relook)s::timestamptz END,
-           c.is_claimed::int, c.is_claimed::int, CASE WHEN c.is_claimed THEN now() + %(lease)s END, %(now)s::timestamptz
+           false, false, CASE WHEN c.is_claimed THEN clock_timestamp() + %(lease)s ELSE %(relook)s::timestamptz END,
+           c.is_claimed::int, c.is_claimed::int, CASE WHEN c.is_claimed THEN clock_timestamp() + %(lease)s END, %(now)s::timestamptz
       FROM secflow_platform_workflow_node_run AS n
      CROSS JOIN LATERAL (SELECT n.node_type = ANY(%(claimed)s::text[]) AS is_claimed) AS c
      WHERE n.run_id = %(run)s AND n.node_id = ANY(%(nodes)s::text[]) AND n.status = 'pending'

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from k8s_bridge.errors import ClusterError
@@ -29,13 +29,15 @@ from workflows.services.diagnoses import clean
 from workflows.services.journal import Entry, append
 from workflows.services.logs import capture_logs
 from workflows.services.moves import move_instance
-from workflows.services.runs import FRESH, NO_RESOURCE
+from workflows.services.runs import FRESH, NO_RESOURCE, highest_attempt
 from workflows.services.waiting import wait_until
 
 logger = logging.getLogger(__name__)
 
 HOLD = timedelta(seconds=30)  # one worker's turn; the next one may try after it
 PATIENCE = 20.0  # seconds that a turn waits for objects to go away
+LONGEST_PAUSE = 0.5  # seconds between two looks of a turn, each of which lists four kinds
+LONGEST_REST = 30.0  # seconds between two turns at objects that something keeps, such as a finalizer
 _RANK = {goal: rank for rank, goal in enumerate(CleanupGoal)}
 
 
@@ -98,7 +100,7 @@ def _turn(row: Cleanup) -> bool:
     unwanted = set(
         Workload.objects.filter(free, instance=instance, state=WorkloadState.DELETING).values_list("pk", flat=True)
     )
-    newest = Workload.objects.filter(instance=instance).aggregate(newest=Max("pk"))["newest"]
+    newest = _newest_attempt(instance)
     if newest is not None:
         # A cluster that hangs is found out in time for whoever waits for this turn.
         gateway().check(timeout=3.0)
@@ -112,12 +114,25 @@ def _turn(row: Cleanup) -> bool:
             left = gateway().delete_objects(namespace, instance.pk, kept, newest=newest)
             return left.count == left.going
 
-        if not wait_until(nothing_left, seconds=PATIENCE):
-            Cleanup.objects.filter(pk=instance.pk, generation=row.generation).update(due_at=Now())
-            send_after_commit(CLEAN_UP_INSTANCE, instance_id=instance.pk)
+        if not wait_until(nothing_left, seconds=PATIENCE, longest_pause=LONGEST_PAUSE):
+            # What keeps them may do so for long: others must not wait for a worker that looks at them without a pause.
+            pause = backoff(row.tries, spread=random.random(), longest=LONGEST_REST)  # noqa: S311
+            Cleanup.objects.filter(pk=instance.pk, generation=row.generation).update(due_at=Now() + pause)
             return False
     pass_by(AFTER_DELETE)
     return _finish(row, unwanted)
+
+
+def _newest_attempt(instance: WorkflowInstance) -> int | None:
+    """An attempt that no object made from now on is below, and that all objects are up to which the instance has now. None
+    while no attempt was given to anybody.
+
+    Attempts are given out under the instance's lock. After a restore of the database the newest row may be older than what
+    stands in the cluster, so the rows do not tell.
+    """
+    with transaction.atomic():
+        WorkflowInstance.objects.select_for_update(no_key=True).filter(pk=instance.pk).first()
+        return highest_attempt()
 
 
 def _fetch_last_words(instance: WorkflowInstance) -> None:

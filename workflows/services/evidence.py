@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from k8s_bridge.errors import NotFound, Rejected
+from k8s_bridge.errors import ClusterError, NotFound, Rejected
 from k8s_bridge.evidence import MOST_PODS, LastLines, build_evidence, logs_to_read
 from k8s_bridge.gateway import Gateway
 from k8s_bridge.pods import newest_first
@@ -15,17 +15,21 @@ LINES = 50  # of each container
 LINES_BYTES = 16 * 1024
 
 
-def gather_evidence(cluster: Gateway, namespace: str, app: str, *, attempt: int | None = None) -> dict[str, Any]:
+def gather_evidence(
+    cluster: Gateway, namespace: str, app: str, *, attempt: int | None = None, is_last: bool = False
+) -> dict[str, Any]:
     """What the cluster shows of this attempt of `app`: container states, warnings, last log lines (at most 64 KiB as JSON).
 
     One request for the pods, one for each of the few objects whose warnings count, one for each log. A log that is gone or
-    not there yet is left out. Raises ClusterError when the cluster does not answer.
+    not there yet is left out. Raises ClusterError when the cluster does not answer; when this `is_last`, because nobody will ask
+    again, logs that it does not give are left out too.
     """
+    left_out: tuple[type[ClusterError], ...] = (ClusterError,) if is_last else (NotFound, Rejected)
     pods = cluster.pods_of(namespace, app, attempt=attempt)
     events = [event for name in _involved(app, pods) for event in cluster.warning_events(namespace, name)]
     logs = []
     for wanted in logs_to_read(pods):
-        with suppress(NotFound, Rejected):
+        with suppress(*left_out):
             found = cluster.read_log(
                 namespace,
                 wanted.pod,

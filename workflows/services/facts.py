@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from k8s_bridge.names import namespace_of, owner_of
@@ -25,6 +27,7 @@ class Facts:
         self.with_pods: set[int] = set()  # attempts that have a pod, also one that says nothing
         self.owners: dict[int, str] = {}  # attempt -> instance id, for everything that is not going already
         self.standing: set[tuple[int, str]] = set()  # (attempt, kind), the same
+        self.places: dict[str, set[str]] = defaultdict(set)  # instance id -> namespaces, the same
 
     def add(self, kind: str, items: Iterable[dict[str, Any]]) -> None:
         """Takes in objects of one kind. An object may come twice."""
@@ -36,6 +39,7 @@ class Facts:
             if not item["metadata"].get("deletionTimestamp"):
                 self.owners[owner.attempt] = owner.instance_id
                 self.standing.add((owner.attempt, kind))
+                self.places[owner.instance_id].add(item["metadata"]["namespace"])
             if kind not in _KINDS:
                 continue
             if kind == "Pod":
@@ -57,6 +61,8 @@ class Facts:
         self.with_pods |= other.with_pods
         self.owners |= other.owners
         self.standing |= other.standing
+        for instance_id, namespaces in other.places.items():
+            self.places[instance_id] |= namespaces
 
     def _is_newer(self, seen: Observation, created: str) -> bool:
         """A pod that succeeded decides its job, whichever came later; otherwise the newest pod speaks."""
@@ -66,11 +72,16 @@ class Facts:
         return known[1].phase is not Phase.SUCCEEDED and created >= known[0]
 
     def of(self, attempt: int) -> Iterator[Observation]:
-        """The observations of one attempt: its pod says more than its object, so it comes first."""
-        if attempt in self.pods:
-            yield self.pods[attempt][1]
+        """The observations of one attempt: its pod says more than its object, so it comes first. What a pod suffers from is
+        not said again in the words of its Deployment, which would only take turns with it.
+        """
+        _, pod = self.pods.get(attempt, (None, None))
+        if pod is not None:
+            yield pod
         if attempt in self.objects:
-            yield self.objects[attempt]
+            seen = self.objects[attempt]
+            is_said = pod is not None and pod.diagnosis is not None and seen.source == DEPLOYMENT
+            yield replace(seen, diagnosis=None) if is_said else seen
 
     def all(self) -> Iterator[Observation]:
         for attempt in sorted(self.pods.keys() | self.objects.keys()):

@@ -68,7 +68,10 @@ class Inbox:
         end = time.monotonic() + timeout
         with self._changed:
             while not (batch := self._due(time.monotonic())):
-                ripe = (since + PATIENCE for since, _ in self._patient.values())
+                patience = self._patience()
+                ripe = (
+                    since + patience for since, seen in self._patient.values() if seen.instance_id not in self._resting
+                )
                 left = min([end, *ripe, *self._resting.values()]) - time.monotonic()
                 if time.monotonic() >= end:
                     return []
@@ -77,7 +80,7 @@ class Inbox:
 
     def _due(self, now: float) -> list[Observation]:
         self._resting = {instance_id: until for instance_id, until in self._resting.items() if until > now}
-        patience = LONGEST_PATIENCE if self._decisive else PATIENCE
+        patience = self._patience()
         batch: list[Observation] = []
         later: deque[Observation] = deque()
         while self._decisive and len(batch) < MOST_AT_ONCE:
@@ -91,6 +94,9 @@ class Inbox:
         ]
         batch += [self._patient.pop(key)[1] for key in ripe[: MOST_AT_ONCE - len(batch)]]
         return batch
+
+    def _patience(self) -> float:
+        return LONGEST_PATIENCE if self._decisive else PATIENCE
 
 
 class Pipeline:

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from k8s_bridge.client import Stream
 from k8s_bridge.errors import ClusterError, Rejected, Unreachable
@@ -28,7 +29,8 @@ MOST_BYTES = 4 * 1024 * 1024  # of one stream
 WHOLE = 999_999_999  # as the number of a place: all lines of that time
 
 CONTINUES, ENDED, HEARTBEAT = b": continues\n", b": ended\n", b": heartbeat\n"
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+# A cluster tells the time in UTC or in the zone of its node.
+_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _PLACE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)/(\d{1,9})")
 
 
@@ -134,7 +136,7 @@ class LogFollower:
         for line in stream:
             stamp = _TIME.match(line)
             if stamp is not None:
-                when = stamp[0].decode()
+                when = _in_utc(stamp)
                 if known is not None:
                     order = _order(when, known.when)
                     same += order == 0
@@ -142,7 +144,7 @@ class LogFollower:
                         continue
                 self._go_behind(when)
                 self._left -= len(line)
-                yield line + b"\n"
+                yield when.encode() + line[stamp.end() :] + b"\n"
                 # Nobody could say where to go on within the first time of all.
                 if when == self._first and self._left > -self._most:
                     continue
@@ -156,6 +158,14 @@ class LogFollower:
             self.place = Place(when, 1)
         elif when != self._first:
             self.place = Place(when, self.place.count + 1)
+
+
+def _in_utc(stamp: re.Match[bytes]) -> str:
+    """The time with its whole fraction, which may be finer than a datetime can be."""
+    second, fraction, zone = (part.decode() for part in stamp.groups(default=b""))
+    if zone != "Z":
+        second = datetime.fromisoformat(second + zone).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{second}{fraction}Z"
 
 
 def _order(one: str, other: str) -> int:

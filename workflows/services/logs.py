@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -35,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 HOLD = timedelta(seconds=30)
 KEPT_LINES = 1000
-MOST_TRIES = 5
+# A log that cannot be read may stay so for an hour, as when the way to the nodes is cut.
+MOST_TRIES = 20
+LONGEST_PAUSE = 300.0  # seconds
 PARALLEL = 8  # texts fetched at once
 
 
@@ -174,7 +176,8 @@ def capture_logs(*, node_run_ids: Sequence[int], before_removal: bool = False) -
         # One at a time: nobody waits for a row while holding another.
         for record in sorted(set(node_run_ids) - {log.node_run_id for log in mine}):
             mine += _take(_ONE, [record])
-    texts = _pool().map(_fetch, mine) if len(mine) > 1 else map(_fetch, mine)
+    fetch = partial(_fetch, is_last=before_removal)
+    texts = _pool().map(fetch, mine) if len(mine) > 1 else map(fetch, mine)
     return _keep(list(zip(mine, texts, strict=True)))
 
 
@@ -222,12 +225,18 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="logs")
 
 
-def _fetch(log: _Due) -> _Found:
+def _fetch(log: _Due, *, is_last: bool) -> _Found:
     """Talks to the cluster only: the threads of the pool keep no connection to the database."""
     evidence = None
     try:
         if log.wants_evidence:
-            evidence = gather_evidence(gateway(), log.namespace, log.resource_name, attempt=log.attempt)
+            evidence = gather_evidence(
+                gateway(),
+                log.namespace,
+                log.resource_name,
+                attempt=log.attempt,
+                is_last=is_last or log.tries >= MOST_TRIES,
+            )
         return _Found(_fetch_text(log), evidence)
     except ClusterError as err:
         return _Found(err, evidence)
@@ -248,7 +257,8 @@ def _fetch_text(log: _Due) -> PodLogs:
 def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
     """Writes down what came of these texts; one round trip. Returns how many were kept.
 
-    Whoever took a text over since keeps what it found.
+    A text that was had is kept, even if another process took it over since, or gave it up: that one may have found the pod gone.
+    A failure counts only for who has the text still.
     """
     statements, counts = Statements(), [0]
     for log, one in found:
@@ -259,7 +269,12 @@ def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
             values = {"text": clean(answer.text), "pod": answer.pod_name, "container": answer.container}
             statements.add(_KEEP, {**values, **_key(log)}, lambda _, count: counts.append(count))
         elif answer.retryable and log.tries < MOST_TRIES:
-            pause = backoff(log.tries, retry_after=answer.retry_after, spread=random.random())  # noqa: S311
+            pause = backoff(
+                log.tries,
+                retry_after=answer.retry_after,
+                spread=random.random(),  # noqa: S311
+                longest=LONGEST_PAUSE,
+            )
             statements.add(_ASK_AGAIN, {"pause": pause, "error": clean(str(answer)), **_key(log)})
         else:
             words = f"the text could not be kept: {clean(str(answer))}"
@@ -276,7 +291,7 @@ _KEEP = """
 WITH kept AS (
     UPDATE secflow_platform_workflow_node_log
        SET text = %(text)s, pod_name = %(pod)s, container = %(container)s, fetched_at = now(), due_at = NULL, error = NULL
-     WHERE id = %(log)s AND due_at = %(due)s
+     WHERE id = %(log)s AND (due_at IS NOT NULL OR error IS NOT NULL)
  RETURNING node_run_id
 )
 UPDATE secflow_platform_workflow_node_run AS n SET updated_at = now() FROM kept WHERE n.id = kept.node_run_id

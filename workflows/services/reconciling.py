@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
 from django.db.models.functions import Now
 
 from k8s_bridge.errors import ClusterError
@@ -40,6 +39,7 @@ from workflows.services.isolation import apart
 from workflows.services.judging import confirm_vanished, expire_node
 from workflows.services.observing import apply_observations
 from workflows.services.refusals import refusals
+from workflows.services.runs import highest_attempt
 from workflows.services.setup import fail_stuck_setups, settle_setup
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def _expire() -> int:
         try:
             with apart("the look at overdue nodes", instance_id=instance.pk):
                 facts = look_at_instance(instance)
-                apply_observations([*facts.all(), *refusals(facts, facts.objects)])
+                apply_observations([*news_of(instance, facts), *refusals(facts, facts.objects)])
                 count += _expire_all(due[instance.pk], instance.pk)
         except ClusterError as err:
             logger.warning("nodes stay over their time until the cluster can be read: %s", err)
@@ -145,9 +145,9 @@ def _wake_idle_runs() -> int:
 def reconcile() -> dict[str, int]:
     """Compares every object of this installation with the records and applies what differs. Raises ClusterError.
 
-    Costs one list per kind (and per 500 objects), and one of the warnings in each namespace where a Job has no pod. Returns
-    counts: `seen` objects, `moved` nodes, `missing` objects that are to be confirmed, `stray` instances whose unwanted objects
-    are to be removed.
+    Costs one list per kind (and per 500 objects), one of the warnings in each namespace where a Job has no pod, and a request for
+    each Deployment that seems to differ. Returns counts: `seen` objects, `moved` nodes, `missing` objects that are to be confirmed,
+    `stray` instances whose unwanted objects are to be removed.
     """
     began = clock.now()
     facts = look_at_all()
@@ -197,6 +197,18 @@ def _lacks_a_pod(workload: Workload, facts: Facts, began: datetime) -> bool:
     return workload.pk not in facts.with_pods and workload.launched_at < began - PODLESS
 
 
+def news_of(instance: WorkflowInstance, facts: Facts) -> Iterator[Observation]:
+    """What the facts tell of one instance; a Deployment only if it differs from the records, and then as it is now."""
+    workloads = Workload.objects.filter(instance=instance, state__in=WANTED).in_bulk()
+    for seen in facts.all():
+        if seen.source != DEPLOYMENT:
+            yield seen
+        elif (workload := workloads.get(seen.attempt)) is not None and _tells_something(seen, workload):
+            fresh = _fresh(seen)
+            if fresh is not None:
+                yield fresh
+
+
 def _fresh(seen: Observation) -> Observation | None:
     """A Deployment's readiness goes up and down, and the watch may have told a newer one since the list began: look again.
 
@@ -227,7 +239,7 @@ def _clean_strays(facts: Facts) -> int:
     """
     attempts = set(facts.owners)
     wanted = set(Workload.objects.filter(pk__in=attempts, state__in=WANTED).values_list("pk", flat=True))
-    highest = Workload.objects.aggregate(highest=Max("pk"))["highest"] or 0
+    highest = highest_attempt() or 0
     strays = attempts - wanted
     unknown = {attempt for attempt in strays if attempt > highest}
     if unknown:
@@ -251,10 +263,9 @@ def _clean_stray(facts: Facts, instance_id: str, highest: int) -> None:
 
 def _remove_orphans(facts: Facts, instance_id: str, highest: int) -> None:
     """Objects of an instance that is gone: its deletion verified an empty list, so a late request must have made them."""
-    seen = next((item for item in facts.objects.values() if item.instance_id == instance_id), None)
-    if seen is not None:
-        logger.warning("removing objects of deleted workflow %s", instance_id)
-        gateway().delete_objects(seen.namespace, instance_id, frozenset(), newest=highest)
+    for namespace in sorted(facts.places[instance_id]):
+        logger.warning("removing objects of deleted workflow %s in %s", instance_id, namespace)
+        gateway().delete_objects(namespace, instance_id, frozenset(), newest=highest)
 
 
 def confirm_workloads(*, workload_ids: list[int]) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import QuerySet
 
 from workflows.domain.node_types.registry import get_node_type
@@ -84,11 +85,22 @@ def retire(workloads: QuerySet[Workload]) -> int:
 
     The caller asks for a clean-up in the same transaction.
     """
-    node_ids = list(workloads.values_list("node_id", flat=True))
-    if node_ids:
-        WorkflowNode.objects.filter(pk__in=node_ids).update(**NO_RESOURCE)
-        workloads.update(state=WorkloadState.DELETING, due_at=None)
-    return len(node_ids)
+    # Locked first: a launch that has just been recorded may take one of them out of the selection.
+    chosen = dict(workloads.order_by("pk").select_for_update(no_key=True).values_list("pk", "node_id"))
+    if chosen:
+        WorkflowNode.objects.filter(pk__in=chosen.values()).update(**NO_RESOURCE)
+        Workload.objects.filter(pk__in=chosen).update(state=WorkloadState.DELETING, due_at=None)
+    return len(chosen)
+
+
+def highest_attempt() -> int | None:
+    """The highest attempt ever given to an object by this database, also to one whose row is gone. None before the first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass)", [Workload._meta.db_table]
+        )
+        found: int | None = cursor.fetchone()[0]
+    return found
 
 
 NO_RESOURCE: dict[str, Any] = {"k8s_resource_name": None, "k8s_resource_type": None, "service_name": None}

@@ -12,11 +12,12 @@ from workflows.domain.statuses import WANTED, InstanceStatus, NodeStatus, Worklo
 from workflows.locks import lock_instance
 from workflows.models import Cleanup, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.advancing import advance
+from workflows.services.cleaning import request_cleanup
 from workflows.services.cluster import translated
 from workflows.services.facts import look_at_instance
 from workflows.services.journal import Entry, append
 from workflows.services.observing import apply_observations
-from workflows.services.reconciling import confirm_workloads
+from workflows.services.reconciling import confirm_workloads, news_of
 from workflows.services.refusals import refusals
 from workflows.services.runs import open_run_of
 
@@ -32,14 +33,17 @@ def sync_instance(*, instance_id: str, actor: Actor) -> None:
         raise NotFound("workflow_instance", instance_id)
     with translated():
         facts = look_at_instance(instance)
-        apply_observations([*facts.all(), *refusals(facts, facts.objects)])
+        apply_observations([*news_of(instance, facts), *refusals(facts, facts.objects)])
         missing = _judge_missing(instance, facts.standing)
     with transaction.atomic():
         instance = lock_instance(instance_id)
+        strays = _strays(instance, facts.standing)
+        if strays:
+            request_cleanup(instance, actor=actor.id, now=instance.locked_at)
         warnings = [
             *missing,
             *_missing_services(instance, facts.standing),
-            *_strays(instance, facts.standing),
+            *strays,
             *_lost_readiness(instance),
         ]
         _note(instance, warnings)

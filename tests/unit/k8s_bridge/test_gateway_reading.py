@@ -212,7 +212,7 @@ def test_check_names_version_and_server(cluster: ScriptedCluster, gateway: Gatew
         (b"x" * 300_000 + b"\n" + b"y" * 300_000 + b"\nlast\n", 1000, "y" * 994 + "\nlast\n"),
         (b"".join(b"%06d\n" % number for number in range(100_000)), 20, "099998\n099999\n"),
     ],
-    ids=["whole", "cut", "between", "inside", "open", "long-line", "long"],
+    ids=["whole", "cut", "further", "between", "inside", "open", "long-line", "long"],
 )
 def test_of_a_long_log_the_end_is_given(
     cluster: ScriptedCluster, gateway: Gateway, text: bytes, most: int, end: str
