@@ -19,7 +19,8 @@ environment.demand_parts()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "secflow.settings")
 
 wsgi_app = "secflow.wsgi:application"
-bind = f"{settings.SECFLOW.bind}:{settings.SECFLOW.port}"
+_host = f"[{settings.SECFLOW.bind}]" if ":" in settings.SECFLOW.bind else settings.SECFLOW.bind
+bind = f"{_host}:{settings.SECFLOW.port}"
 proc_name = "secflow-web"
 worker_class = "gthread"
 workers = 1
