@@ -13,7 +13,7 @@ from pathlib import Path
 
 from secflow.runtime.errors import StandError
 
-# `sun_path` holds 104 bytes on macOS and 108 on Linux; the longest socket name here takes 20 of them.
+# `sun_path` holds 104 bytes on macOS and 108 on Linux; the longest socket name here takes 17 of them.
 _LONGEST_SOCKET_FOLDER = 80
 
 
@@ -46,6 +46,11 @@ class Layout:
     @property
     def postgres(self) -> Path:
         return self.root / "postgres"
+
+    @property
+    def postgres_sockets(self) -> Path:
+        """A folder of its own: where PostgreSQL runs as another user, it belongs to that one."""
+        return self.sockets / "pg"
 
     @property
     def valkey_socket(self) -> Path:

@@ -56,7 +56,7 @@ class Privileges:
 
 def address(layout: Layout) -> str:
     """The DATABASE_URL of the embedded PostgreSQL."""
-    return f"postgresql://{USER}@/{DATABASE}?host={quote(str(layout.sockets), safe='/')}"
+    return f"postgresql://{USER}@/{DATABASE}?host={quote(str(layout.postgres_sockets), safe='/')}"
 
 
 def services(layout: Layout, env: Mapping[str, str], *, config: Mapping[str, str] | None = None) -> tuple[Service, ...]:
@@ -110,7 +110,7 @@ def services(layout: Layout, env: Mapping[str, str], *, config: Mapping[str, str
 
 
 def _server_options(layout: Layout, config: Mapping[str, str]) -> list[str]:
-    settings = {**_CONFIG, "unix_socket_directories": str(layout.sockets), **config}
+    settings = {**_CONFIG, "unix_socket_directories": str(layout.postgres_sockets), **config}
     return [f"--{key}={value}" for key, value in settings.items()]
 
 
@@ -126,6 +126,7 @@ def _programs() -> Path:
 
 
 def _privileges(programs: Path, layout: Layout, env: Mapping[str, str]) -> Privileges:
+    layout.postgres_sockets.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() != 0:
         return Privileges()
     owner = layout.postgres.stat().st_uid if layout.postgres.exists() else 0
@@ -134,6 +135,7 @@ def _privileges(programs: Path, layout: Layout, env: Mapping[str, str]) -> Privi
     if unshare is not None and owner == 0:
         prefix = (unshare, "--user", "--map-user=65534", "--map-group=65534", "--")
         if _runs((*prefix, str(programs / "postgres"), "--version"), env, None):
+            os.chown(layout.postgres_sockets, os.geteuid(), os.getegid())  # an earlier start may have given it away
             return Privileges(prefix=prefix)
     try:
         account = pwd.getpwnam(_UNPRIVILEGED)
@@ -143,9 +145,10 @@ def _privileges(programs: Path, layout: Layout, env: Mapping[str, str]) -> Privi
             " DATABASE_URL."
         ) from err
     identity = Identity(uid=account.pw_uid, gid=account.pw_gid)
-    # It passes through the folder by name, but sees nothing in it: every file there is closed to others.
-    layout.root.chmod(0o711)
-    os.chown(layout.sockets, identity.uid, identity.gid)
+    # It passes through the folders by name, but sees nothing in them: every file there is closed to others.
+    for folder in (layout.root, layout.sockets):
+        folder.chmod(0o711)
+    os.chown(layout.postgres_sockets, identity.uid, identity.gid)
     if not _runs((str(programs / "postgres"), "--version"), env, identity) or not _reaches(layout.root, env, identity):
         raise StandError(
             f"PostgreSQL refuses to run as root, and `nobody` cannot enter {programs} or {layout.root}: start as"

@@ -40,7 +40,7 @@ def stack_behind_proxies(folder: Path, *, env: Mapping[str, str] | None = None) 
         config = {"fsync": "off", "full_page_writes": "off"}
         run_services(stack, postgres.services(layout, dict(os.environ), config=config), layout)
         run_services(stack, (valkey.service(layout),), layout)
-        database, broker = Proxy(layout.sockets / ".s.PGSQL.5432"), Proxy(layout.valkey_socket)
+        database, broker = Proxy(layout.postgres_sockets / ".s.PGSQL.5432"), Proxy(layout.valkey_socket)
         stack.callback(database.close)
         stack.callback(broker.close)
         addresses = {

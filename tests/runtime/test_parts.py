@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -49,6 +50,28 @@ def test_postgresql_keeps_its_data_and_survives_a_stale_pid_file(tmp_path: Path)
 
     assert [service.name for service in services] == ["postgres"]
     assert row == (7, "on")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as somebody else")
+def test_root_without_user_namespaces_starts_again_on_what_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no unshare
+    environ = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="secflow-test-") as outside:
+        Path(outside).chmod(0o711)  # unlike tmp_path, nobody may pass through it
+        for _ in range(2):
+            layout = open_layout(Path(outside) / "stand")
+            services = postgres.services(layout, environ)
+            with ExitStack() as stack:
+                run_services(stack, services, layout)
+                with psycopg.connect(postgres.address(layout), dbname="postgres") as connection:
+                    connection.execute("SELECT 1")
+        owners = {layout.postgres.owner(), layout.postgres_sockets.owner()}
+
+    assert [service.name for service in services] == ["postgres"]
+    assert owners == {"nobody"}
+    assert services[0].identity is not None
 
 
 def test_a_missing_database_is_made_and_an_unreachable_server_is_one_sentence(redis_url: str) -> None:

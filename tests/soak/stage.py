@@ -59,7 +59,7 @@ def stage(folder: Path, *, seed: str, workers: int, watchers: int) -> Iterator[S
         ensure_claims(kubeconfig, project, [Claim(CLAIM, "64Mi")])
         held.callback(_remove, kubeconfig, f"secflow-{project}")
         proxies = Proxies(
-            database=Proxy(layout.sockets / ".s.PGSQL.5432"),
+            database=Proxy(layout.postgres_sockets / ".s.PGSQL.5432"),
             broker=Proxy(layout.valkey_socket),
             cluster=held.enter_context(
                 ClusterProxy(kubeconfig, folder / "proxy", seed=zlib.crc32(seed.encode()), say=lambda _: None)
