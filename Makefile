@@ -14,9 +14,15 @@ MINUTES ?= 10
 SEED ?=
 # Compiled modules are kept: half a dozen processes start faster with them.
 unexport PYTHONDONTWRITEBYTECODE
+# uv trusts what the system trusts: behind a company proxy its own list does not know the certificate. It is said by variables, the
+# second for older releases, because each release refuses the other's option and ignores the other's variable.
+export UV_SYSTEM_CERTS ?= true
+export UV_NATIVE_TLS ?= true
 # mypy's Django plugin loads the settings; nothing is connected to.
 OFFLINE := DATABASE_URL=postgresql://nobody@localhost/none REDIS_URL=redis://localhost:6379/0 HTTPS=true \
 	SECRET_KEY=only-for-checks-that-read-the-code-0123456789-abcdefghijklmnopqrstuvwxyz
+# Checks are about the code, whatever runs from .secflow or is set here.
+READ_CODE := DATA_DIR=$(VENV)/no-stand DATABASE_URL= SECRET_KEY= DEBUG=false HTTPS=true $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart up doctor test test-ui test-cluster screenshots check fmt bench soak lock openapi clean
@@ -52,9 +58,9 @@ check: $(BIN)/.dev ## Lint, types, import contract, migrations, OpenAPI document
 	$(BIN)/ruff format --check .
 	$(OFFLINE) $(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python manage.py check --deploy --fail-level WARNING
-	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
+	$(READ_CODE) check --deploy --fail-level WARNING
+	$(READ_CODE) makemigrations --check --dry-run
+	$(READ_CODE) spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
 	@cmp -s $(VENV)/openapi.yaml secflow/openapi.yaml || { echo "secflow/openapi.yaml is out of date: run make openapi"; exit 1; }
 	@for name in production stand dev; do $(MAKE) -s $(VENV)/$$name.txt; \
 		cmp -s $(VENV)/$$name.txt requirements/$$name.txt || { echo "requirements/$$name.txt is out of date: run make lock"; exit 1; }; done
@@ -103,11 +109,11 @@ $(BIN)/uv: | $(BIN)/python
 # project itself is a link to this folder, for the command `secflow`.
 LINK_PROJECT = $(UV) pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
 $(BIN)/.run: requirements/stand.txt | $(BIN)/uv
-	@$(UV) pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/stand.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/stand.txt
 	@$(LINK_PROJECT)
 	@touch $@
 
 $(BIN)/.dev: requirements/dev.txt | $(BIN)/uv
-	@$(UV) pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(LINK_PROJECT)
 	@touch $@ $(BIN)/.run
