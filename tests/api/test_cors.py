@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
+from secflow.settings.environment import BASE_DIR
 from tests.api.conftest import Api
 
 ORIGIN = "https://console.example.org"
@@ -46,3 +48,20 @@ def test_a_preflight_of_a_listed_origin_is_answered(anonymous: Api, listed: None
     assert response.status_code == 204
     assert "PUT" in response["Access-Control-Allow-Methods"]
     assert "Authorization" in response["Access-Control-Allow-Headers"]
+
+
+def test_every_header_that_the_api_reads_may_be_sent(anonymous: Api, listed: None) -> None:
+    document = yaml.safe_load((BASE_DIR / "secflow" / "openapi.yaml").read_text(encoding="utf-8"))
+    described = {
+        parameter["name"].lower()
+        for path in document["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "header"
+    }
+
+    response = anonymous.call("OPTIONS", "/app-templates", Origin=ORIGIN, **{"Access-Control-Request-Method": "PUT"})
+
+    allowed = {name.strip().lower() for name in response["Access-Control-Allow-Headers"].split(",")}
+    assert {"idempotency-key", "last-event-id"} <= described
+    assert described <= allowed
