@@ -9,7 +9,7 @@ from k8s_bridge.errors import ClusterError, NotAllowed, NotFound
 from secflow.runtime.checkup import Finding
 from secflow.settings.variables import SecFlowSettings
 
-# Contract H.5: (API group, resource, subresource, verbs)
+# Contract H.5, and events as evidence of failures: (API group, resource, subresource, verbs). docs/security.md has the role.
 RIGHTS = (
     ("", "namespaces", "", ("get", "list", "create")),
     ("", "pods", "", ("get", "list", "watch", "delete")),
@@ -18,6 +18,7 @@ RIGHTS = (
     ("apps", "deployments", "", ("get", "list", "watch", "create", "update", "delete")),
     ("batch", "jobs", "", ("get", "list", "watch", "create", "update", "delete")),
     ("", "persistentvolumeclaims", "", ("get", "list")),
+    ("", "events", "", ("get", "list")),
 )
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
@@ -67,7 +68,7 @@ def _rights(client: ClusterClient) -> Iterator[Finding]:
             "rights",
             "fail",
             f"SecFlow's account may not: {', '.join(missing)}",
-            "Give its service account a ClusterRole with these verbs (see docker/ and the README).",
+            "Give its service account the ClusterRole of docs/security.md, Rights in the cluster.",
         )
     else:
         yield Finding("rights", "ok", "everything SecFlow needs is allowed, making namespaces included")
