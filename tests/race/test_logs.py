@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from k8s_bridge.observations import Phase
 from tests.engine import eventually, job, node, workflow
 from tests.race.seen import seen, wanted
-from tests.race.together import Act, launch_all
+from tests.race.together import PATIENCE, Act, gate, launch_all
 from workflows.domain.actors import Actor
 from workflows.models import NodeLog, NodeRun, WorkflowInstance
 from workflows.services import lifecycle
@@ -77,3 +77,21 @@ def test_who_only_fetches_leaves_it_to_the_other_one() -> None:
     with transaction.atomic():
         NodeLog.objects.select_for_update().get()
         assert Act(lambda: capture_logs(node_run_ids=[NodeRun.objects.get().pk])).result == 0
+
+
+def test_a_text_that_was_had_is_kept_although_another_found_the_pod_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = ended()
+    work, records = wanted(instance, "a"), [NodeRun.objects.get().pk]
+
+    with gate(monkeypatch, "read_log", when="after") as held:
+        act = Act(lambda: capture_logs(node_run_ids=records))
+        assert held.reached.wait(PATIENCE)
+        gateway().delete_objects(work.namespace, instance.pk)
+        eventually(lambda: gateway().pods_of(work.namespace, work.name) == [], what="the end of the pod's record")
+        assert capture_logs(node_run_ids=records) == 0
+        assert "could not be kept" in (NodeLog.objects.get().error or "")
+
+    assert act.result == 1
+    log = NodeLog.objects.get()
+    assert (log.text, log.error, log.due_at) == ("word\n", None, None)
+    assert capture_logs(node_run_ids=records) == 0

@@ -10,13 +10,16 @@ import pytest
 
 from k8s_bridge.diagnosis import Category, Diagnosis
 from k8s_bridge.observations import Observation, Phase
-from tests.engine import job, node, statuses, web_app, workflow
+from tests.engine import eventually, job, node, statuses, web_app, workflow
 from tests.race.seen import seen, wanted
+from tests.race.together import launch_all
 from workflows.domain.actors import Actor
 from workflows.models import Event, NodeRun, Workload
 from workflows.services import following, lifecycle
+from workflows.services.facts import Facts, look_at_instance
 from workflows.services.following import CROWD, Inbox, Pipeline
 from workflows.services.observing import apply_observations
+from workflows.services.reconciling import news_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
 ME = Actor(id="1", name="me")
@@ -184,3 +187,40 @@ def test_an_instance_with_a_crowd_of_nodes_rests_between_two_looks_and_the_other
     assert inbox.take(5) == [first, second]
     assert apply_observations([first, second], running=running) == 2
     assert running == {crowd.pk: CROWD + 3}
+
+
+def test_nobody_looks_again_and_again_at_an_instance_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = workflow({"a": job()})
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+    inbox, looks = Inbox(), []
+    look = inbox._due
+    monkeypatch.setattr(inbox, "_due", lambda now: looks.append(now) or look(now))
+
+    inbox.rest(instance.pk, 60)
+    inbox.put(seen(wanted(instance, "a"), Phase.RUNNING))
+
+    assert inbox.take(0.3) == []
+    assert len(looks) < 10
+
+
+def test_a_readiness_that_was_listed_before_the_watch_told_another_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifecycle, "_wait", lambda is_true: True)
+    instance = workflow({"web": web_app()})
+    lifecycle.initialize_instance(instance_id=instance.pk, actor=ME)
+    launch_all(instance.pk)
+    web = wanted(instance, "web")
+    is_ready = Facts()
+
+    def has_become_ready() -> bool:
+        is_ready.objects = look_at_instance(instance).objects
+        return is_ready.objects[web.pk].phase is Phase.READY
+
+    eventually(has_become_ready, what="a ready app")
+    apply_observations(is_ready.all())
+    listed_before = Facts()
+    listed_before.objects[web.pk] = seen(web, Phase.WAITING, source="Deployment")
+
+    assert [found.phase for found in news_of(instance, listed_before)] == [Phase.READY]
+    assert list(news_of(instance, is_ready)) == []
