@@ -56,8 +56,8 @@ class Run(models.Model):
 class NodeRun(models.Model):
     """One node in one run: its frozen specification, its result, its clock. It is also the log record of contract D.9.
 
-    `due_at` is set as long as the node runs: when it passes, the node has used up the limit named by `due_reason` (`timeout` or
-    `pull`). `clock_used` are the seconds that counted before the clock was last stopped (contract E.6).
+    `due_at` is set as long as the node runs: when it passes, the node has used up the limit named by `due_reason` (`timeout`,
+    `pull` or `claim`). `clock_used` are the seconds that counted before the clock was last stopped (contract E.6).
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="node_runs")

@@ -10,7 +10,6 @@ from k8s_bridge.specs import WorkloadSpec
 from templates_app.models import AppTemplate, JobTemplate, Template
 from templates_app.services import refuse_privileged
 from workflows.domain.errors import Conflict, Invalid, UnmetInputs
-from workflows.domain.graph import Graph, build_graph
 from workflows.domain.ids import suffix_of
 from workflows.domain.statuses import WorkloadState
 from workflows.models import WorkflowInstance, WorkflowNode, Workload
@@ -20,11 +19,10 @@ from workflows.services.cluster import gateway, translated
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An instance that could run: its nodes in order, the checked graph, and one complete spec per node id."""
+    """An instance that could run: its nodes in order, its edges, and one complete spec per node id."""
 
     version: int
     nodes: tuple[WorkflowNode, ...]
-    graph: Graph
     edges: tuple[tuple[str, str], ...]
     specs: dict[str, WorkloadSpec]
 
@@ -39,7 +37,6 @@ def prepare(instance: WorkflowInstance) -> Prepared:
     if not nodes:
         raise Invalid(f"workflow {instance.pk} has no nodes; add one first", {"nodes": 0})
     edges = tuple((edge["source"], edge["target"]) for edge in instance.edges)
-    graph = build_graph((node.pk for node in nodes), edges)
     templates = templates_of(nodes)
     for template in templates.values():
         refuse_privileged({"containers": template.containers}, template_id=template.pk)
@@ -47,7 +44,7 @@ def prepare(instance: WorkflowInstance) -> Prepared:
     if unmet:
         names = ", ".join(sorted({item["node"] for item in unmet if "node" in item}))
         raise UnmetInputs(f"inputs without a value{f' in node {names}' if names else ''}: supply them first", unmet)
-    return Prepared(version=instance.version, nodes=nodes, graph=graph, edges=edges, specs=specs)
+    return Prepared(version=instance.version, nodes=nodes, edges=edges, specs=specs)
 
 
 def templates_of(nodes: Iterable[WorkflowNode]) -> dict[str, Template]:
