@@ -8,8 +8,16 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-ALLOWED_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID, X-SecFlow-Status-Dialect, X-Trigger-Token"
+ALLOWED_HEADERS = ", ".join(
+    (
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "Last-Event-ID",
+        "X-Request-ID",
+        "X-SecFlow-Status-Dialect",
+        "X-Trigger-Token",
+    )
 )
 ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 EXPOSED_HEADERS = "X-Request-ID, Retry-After"
