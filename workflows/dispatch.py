@@ -25,6 +25,7 @@ CLEAN_UP_INSTANCE: Final = "workflows.clean_up_instance"
 CAPTURE_LOGS: Final = "workflows.capture_logs"
 SWEEP: Final = "workflows.sweep"
 RECONCILE: Final = "workflows.reconcile"
+FORGET_EXPIRED: Final = "workflows.forget_expired"
 
 BATCH: Final = 25  # ids in one message: small enough to spread a fan-out over the workers
 

@@ -14,11 +14,13 @@ from django.conf import settings
 from django.db import connection
 
 from k8s_bridge.errors import ClusterError
+from secflow.http import expired
 from workflows import dispatch
 from workflows.services import cleaning, launching, logs, reconciling, request_keys, turns
 
 logger = logging.getLogger(__name__)
 
+_ALMOST_A_DAY = 23.5 * 3600
 _RECONCILE_LOCK = 0x5EC_F10  # any number, the same everywhere
 
 
@@ -56,6 +58,13 @@ def sweep() -> None:
 def reconcile() -> None:
     if turns.take_turn(turns.RECONCILE, least=settings.SECFLOW.reconcile_seconds / 2):
         do_reconcile()
+
+
+@shared_task(name=dispatch.FORGET_EXPIRED)
+def forget_expired() -> None:
+    # Beat asks every hour, because one that is started anew each day would never come to the end of a whole one.
+    if turns.take_turn(turns.FORGET_EXPIRED, least=_ALMOST_A_DAY):
+        _log_counts("expired", expired.forget_expired())
 
 
 def do_sweep() -> None:

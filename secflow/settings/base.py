@@ -185,4 +185,5 @@ CELERY_ENABLE_UTC = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep": {"task": "workflows.sweep", "schedule": SECFLOW.sweep_seconds, "options": {"expires": 30}},
     "reconcile": {"task": "workflows.reconcile", "schedule": SECFLOW.reconcile_seconds, "options": {"expires": 30}},
+    "forget_expired": {"task": "workflows.forget_expired", "schedule": 3600.0, "options": {"expires": 600}},
 }

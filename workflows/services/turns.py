@@ -9,6 +9,7 @@ from django.db import connection
 
 SWEEP = "sweep"
 RECONCILE = "reconcile"
+FORGET_EXPIRED = "forget_expired"
 
 
 def take_turn(name: str, *, least: float) -> bool:
