@@ -60,7 +60,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         shown["chart"] = columns_svg(hours, since=period.since)
         shown["failures"] = [_failure(failure) for failure in failures(request, period, _FAILURES)]
         shown["failures_url"] = list_url(
-            WORKFLOWS, "run", status__in=RunStatus.FAILED.value, **period.filters("finished_at")
+            WORKFLOWS, "run", status__exact=RunStatus.FAILED.value, **period.filters("finished_at")
         )
         shown["waiting"] = _waiting_table(longest_waiting(request, _WAITING), now)
     return shown | _vitals(request, now)
@@ -79,12 +79,12 @@ def _instance_tiles(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def _run_tiles(running: int, ended: Mapping[str, int], period: Period) -> list[dict[str, Any]]:
     is_run = {"purpose__exact": RunPurpose.RUN.value}
-    now = list_url(WORKFLOWS, "run", **is_run, status__in=RunStatus.RUNNING.value, finished_at__isnull=True)
+    now = list_url(WORKFLOWS, "run", **is_run, status__exact=RunStatus.RUNNING.value, finished_at__isnull=True)
     return [_tile(RunStatus.RUNNING.value, running, now)] + [
         _tile(
             word,
             ended.get(word, 0),
-            list_url(WORKFLOWS, "run", **is_run, status__in=word, **period.filters("finished_at")),
+            list_url(WORKFLOWS, "run", **is_run, status__exact=word, **period.filters("finished_at")),
         )
         for word in (RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.STOPPED.value)
     ]

@@ -127,6 +127,10 @@ def test_each_number_leads_to_as_many_rows(db: None, who: str) -> None:
         listed = client.get(address)
         assert listed.status_code == 200, address
         assert len(listed.context["cl"].result_list) == number > 0, title
+        kind, _, word = title.partition(" ")
+        if kind in ("runs", "workflows"):  # the filter that the link set can be seen, and taken away, in the form
+            status = next(spec for spec in listed.context["cl"].filter_specs if spec.title == "status")
+            assert status.value() == [word], title
 
 
 def test_a_failure_is_shown_with_what_to_do_about_it(admin: Client) -> None:
@@ -135,8 +139,10 @@ def test_a_failure_is_shown_with_what_to_do_about_it(admin: Client) -> None:
     record = node_run(failed, name="fetch", status="failed", finished_at=failed.finished_at, diagnosis=diagnosis)
     run(status="failed", message="nobody knows why")
 
-    page = admin.get("/admin/").content.decode()
+    response = admin.get("/admin/")
+    page = response.content.decode()
 
+    assert "status__exact=failed" in response.context["failures_url"]
     for words in ("The image cannot be pulled.", "Check its name.", "nobody knows why"):
         assert words in page
     assert f'href="/admin/workflows/workflownode/{record.node_id}/change/"' in page
