@@ -48,14 +48,24 @@ class Progress:
     def dealt_with(self) -> int:
         return self.done + self.refused
 
+    @property
+    def left(self) -> int:
+        """Rows of which nobody knows yet how it went."""
+        return self.waiting + self.doing
+
+    def is_over(self, bulk: Bulk) -> bool:
+        """Whether nothing more will happen: all rows have an outcome, or somebody stopped it."""
+        return not self.left or bulk.stopped_at is not None
+
     def as_data(self, bulk: Bulk) -> dict[str, Any]:
         """The same for the script."""
         return {
             "total": self.total,
             "done": self.done,
             "refused": self.refused,
+            "doing": self.doing,
             "waiting": self.waiting,
-            "is_over": not self.waiting or bulk.stopped_at is not None,
+            "is_over": self.is_over(bulk),
         }
 
 
@@ -70,7 +80,7 @@ def progress_of(bulk: Bulk) -> Progress:
 def unfinished(user: Any, model: type[Model]) -> list[tuple[Bulk, int]]:
     """What the user began on this list and has not finished, with the number of rows that are left; one query."""
     begun = Bulk.objects.filter(user=user, model=model._meta.label_lower, started_at__isnull=False, stopped_at=None)
-    left = begun.filter(items__state=State.WAITING).annotate(left=Count("items"))
+    left = begun.filter(items__state__in=(State.WAITING, State.DOING)).annotate(left=Count("items"))
     return [(bulk, bulk.left) for bulk in left.filter(created_at__gt=timezone.now() - KEPT)[:5]]
 
 
@@ -192,7 +202,7 @@ class BulkPages:
             "bulk": bulk,
             "progress": progress,
             "noun": self.opts.verbose_name if progress.total == 1 else self.opts.verbose_name_plural,
-            "is_over": bulk.stopped_at is not None or not progress.waiting,
+            "is_over": progress.is_over(bulk),
             "rows": [(row, self.describe(row)) for row in first],  # type: ignore[attr-defined]
             "more": progress.total - len(first),
             "foretold": foretold,

@@ -9,6 +9,7 @@
     const bar = page.querySelector("progress");
     const problem = page.querySelector(".console-bulk-problem");
     const stopButton = form.querySelector("[name=stop]");
+    const PAUSE = 3_000;
     let isStopped = false;
 
     // What a click sends must not meet a portion that is under way: the page is left when that one is through.
@@ -23,9 +24,10 @@
     });
 
     function show(state) {
-        for (const name of ["done", "refused", "waiting"]) {
+        for (const name of ["done", "refused", "doing", "waiting"]) {
             page.querySelector(`[data-count=${name}]`).textContent = state[name];
         }
+        page.querySelector("[data-unless-zero=doing]").hidden = !state.doing;
         bar.max = state.total;
         bar.value = state.done + state.refused;
     }
@@ -51,6 +53,8 @@
                 const state = await send(isStopped ? "stop" : null);
                 show(state);
                 if (state.is_over) break;
+                // The rest is done by another request, which ends or is given up by the server.
+                if (!state.waiting) await new Promise((resolve) => setTimeout(resolve, PAUSE));
             }
             location.reload();
         } catch {
