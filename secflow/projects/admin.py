@@ -1,4 +1,4 @@
-"""Who belongs to which project: operators edit it here."""
+"""Who belongs to which project: administrators edit it here, other staff looks at it."""
 
 from __future__ import annotations
 
