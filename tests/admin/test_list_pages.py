@@ -192,3 +192,55 @@ def test_the_order_by_status_is_read_off_an_index(root: User, query: str) -> Non
     used = {step.get("Index Name") for step in plan(statement)}
 
     assert "secflow_instance_by_status" in used
+
+
+def journal_query(user: Any) -> str:
+    """The statement that reads the rows of the journal's first page."""
+    with CaptureQueriesContext(connection) as seen:
+        list(opened(user, Event).result_list)
+    [statement] = [entry["sql"] for entry in seen if "LIMIT 4" in entry["sql"] and "message" in entry["sql"]]
+    return str(statement)
+
+
+def test_a_members_journal_is_read_off_indexes(db: None) -> None:
+    member = with_roles("member", Role.MEMBER, projects=["p1"])
+    elsewhere = WorkflowInstance.objects.filter(project_id="p0").earliest("pk")
+    WorkflowInstance.objects.filter(pk=elsewhere.pk).update(created_by=str(member.pk))
+    statement = journal_query(member)
+    with connection.cursor() as cursor:
+        # So few rows are read faster than any index is; neither all of them nor all in their order is what a long table needs.
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
+
+    steps = {step["Node Type"] for step in plan(statement)}
+
+    assert "BitmapOr" in steps
+    assert not {"Seq Scan", "Index Scan"} & steps
+
+
+@pytest.mark.parametrize("listed", [1000, 1])
+def test_a_journal_has_what_is_of_own_projects_or_own_instances(monkeypatch: pytest.MonkeyPatch, listed: int) -> None:
+    monkeypatch.setattr("workflows.admin.journal._LISTED", listed)
+    member = with_roles("member", Role.MEMBER, projects=["p1"])
+    others = list(WorkflowInstance.objects.filter(project_id="p0").order_by("pk"))[:3]
+    WorkflowInstance.objects.filter(pk__in=keys(others)).update(created_by=str(member.pk))
+    gone = WorkflowInstance.objects.filter(project_id="p1").earliest("pk").pk
+    WorkflowInstance.objects.filter(pk=gone).delete()
+
+    seen = {row.instance_id for row in opened(member, Event).queryset}
+
+    ours = Event.objects.filter(project_id="p1").values_list("instance_id", flat=True)
+    assert gone in ours
+    assert seen == {*ours, *keys(others)}
+
+
+def test_a_members_journal_takes_as_many_queries_whatever_they_made_elsewhere() -> None:
+    member = with_roles("member", Role.MEMBER, projects=["p1"])
+    taken = []
+    for number in (0, 1, 5):
+        rows = WorkflowInstance.objects.filter(project_id="p0").order_by("pk")[:number]
+        WorkflowInstance.objects.filter(pk__in=keys(rows)).update(created_by=str(member.pk))
+        with CaptureQueriesContext(connection) as seen:
+            list(opened(member, Event).result_list)
+        taken.append(len(seen))
+
+    assert taken == [5, 5, 5]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import re
 import time
+from contextlib import closing
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
 
 import psycopg
 
+from secflow.http.roles import Role
 from tests.bench.bed import Bed
 from tests.bench.figures import Row, percentile
 from tests.bench.reads import web_process
@@ -23,7 +25,28 @@ _WORKFLOWS = "/admin/workflows"
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 # Every second instance has run, once; one run in twenty failed. The journal has ten entries for each instance.
+# Somebody belongs to a project in which little happened, long ago, and made the fourth instance, which is of another one.
+_MEMBER = "member"
 _HISTORY = (
+    "UPDATE secflow_platform_workflow_workflow_instance SET project_id = 'bench-quiet' WHERE right(id, 8)::int <= 3",
+    f"""
+INSERT INTO auth_user
+  (username, password, is_superuser, is_staff, is_active, first_name, last_name, email, date_joined)
+SELECT '{_MEMBER}', password, false, true, true, '', '', '', now() FROM auth_user WHERE username = 'admin'
+""",
+    f"""
+INSERT INTO auth_user_groups (user_id, group_id)
+SELECT auth_user.id, auth_group.id FROM auth_user, auth_group
+ WHERE username = '{_MEMBER}' AND auth_group.name = '{Role.MEMBER.value}'
+""",
+    f"""
+INSERT INTO secflow_platform_workflow_project_member (project_id, user_id, role, created_at)
+SELECT 'bench-quiet', id::text, 'member', now() FROM auth_user WHERE username = '{_MEMBER}'
+""",
+    f"""
+UPDATE secflow_platform_workflow_workflow_instance
+   SET created_by = (SELECT id::text FROM auth_user WHERE username = '{_MEMBER}') WHERE right(id, 8)::int = 4
+""",
     """
 INSERT INTO secflow_platform_workflow_run (instance_id, number, trigger, actor, status, purpose, started_at, finished_at, edges)
 SELECT id, 1, 'start', '1', CASE WHEN right(id, 8)::int % 20 = 1 THEN 'failed' ELSE 'succeeded' END, 'run',
@@ -43,12 +66,13 @@ SELECT id, n, project_id, (ARRAY['run.accepted', 'node.running', 'node.succeeded
 class Browser:
     """One kept connection of somebody who is signed in to the console."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, username: str = "admin") -> None:
+        self.port = port
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         self._cookies = SimpleCookie()
         found = _TOKEN.search(self._send("GET", "/admin/login/")[1])
         assert found is not None
-        form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": found[1], "next": "/admin/"}
+        form = {"username": username, "password": PASSWORD, "csrfmiddlewaretoken": found[1], "next": "/admin/"}
         self._send("POST", "/admin/login/", urlencode(form), expected=302)
 
     def get(self, path: str) -> tuple[float, int]:
@@ -86,7 +110,21 @@ def measure_console(bed: Bed) -> list[Row]:
         for name, path in _pages(count).items():
             bed.say(f"console: {CALLS} calls of {name}")
             rows.append(_measure(browser, f"{name}, {count} instances", path))
+        with closing(Browser(browser.port, _MEMBER)) as member:
+            for name, path in _pages_of_a_member().items():
+                bed.say(f"console: {CALLS} calls of {name} by a member")
+                rows.append(_measure(member, f"{name} of a member with little in it, {count} instances", path))
         return rows
+
+
+def _pages_of_a_member() -> dict[str, str]:
+    return {
+        "front page": "/admin/",
+        "list": f"{_WORKFLOWS}/workflowinstance/",
+        "list of runs": f"{_WORKFLOWS}/run/",
+        "list of nodes": f"{_WORKFLOWS}/workflownode/",
+        "journal": f"{_WORKFLOWS}/event/",
+    }
 
 
 def _pages(count: int) -> dict[str, str]:
@@ -98,14 +136,14 @@ def _pages(count: int) -> dict[str, str]:
         "last page of the list": f"{instances}?p={max(1, count // 50)}",
         "list by name": f"{instances}?o=1",
         "list by status": f"{instances}?o=3",
-        "list of one status": f"{instances}?status__in=succeeded",
-        "list of one project": f"{instances}?project_id__icontains=bench",
+        "list of one status": f"{instances}?status__exact=succeeded",
+        "list of one project": f"{instances}?project_id=bench-bulk",
         "search for words": f"{instances}?q=bulk+77",
         "search in vain": f"{instances}?q=nothing-like-it",
         "search for an id": f"{instances}?q={middle}",
         "instance": f"{instances}{middle}/change/",
         "list of runs": f"{_WORKFLOWS}/run/",
-        "list of failed runs": f"{_WORKFLOWS}/run/?status__in=failed",
+        "list of failed runs": f"{_WORKFLOWS}/run/?status__exact=failed",
         "list of nodes": f"{_WORKFLOWS}/workflownode/",
         "journal": f"{_WORKFLOWS}/event/",
         "journal, words in vain": f"{_WORKFLOWS}/event/?q=nothing-like-it",
