@@ -13,7 +13,7 @@ from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -21,7 +21,7 @@ from secflow.console.bodies.copying import CopyBody
 from secflow.console.bodies.pages import FormPages
 from secflow.console.copies import CopyColumn
 from secflow.console.display import badge, list_link, moment, once
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.operations import Operation, OperationsMixin
 from secflow.console.pages import ConsoleAdmin, user_names
 from secflow.console.roles import actor_of
@@ -69,7 +69,7 @@ class TemplateAdmin(FormPages, OperationsMixin, CopyColumn, ConsoleAdmin):
     list_display_links = ("name_cell",)
     list_filter = (
         ("scope", ChoicesDropdownFilter),
-        ("project_id", FieldTextFilter),
+        ("project_id", ExactFilter),
         ("created_at", TimeFilter),
     )
     search_fields = ("id", "name", "project_id")

@@ -9,17 +9,17 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.db.models import Max, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin, checkbox
-from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
 from secflow.console.display import Table
-from secflow.console.paging import keys_between
+from secflow.console.paging import NearestPaginator, UncountedPaginator, keys_between
 from secflow.console.roles import access_of, visible
 from secflow.console.saved_filters import SavedFilterPages
 from workflows.domain.actors import Right
@@ -31,18 +31,32 @@ NEWEST: Final = 100_000  # rows of a table without an end that a search for word
 class ConsoleChangeList(ChangeList):
     """A list that leaves out the heavy columns, and names the users of a page with one query."""
 
+    left_out = 0  # rows that are too old for a search for words, about
+
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
         newest = self.model_admin.search_newest
         if newest and self._looks_for_words():
             last = self.model._default_manager.aggregate(last=Max("pk"))["last"] or 0
-            rows = rows.filter(pk__gt=last - newest)
+            self.left_out = max(0, last - newest)
+            rows = rows.filter(pk__gt=self.left_out)
         return rows.defer(*self.model_admin.list_defer)
 
     def _looks_for_words(self) -> bool:
         """Whether rows are compared with a part of a text, which no index helps with."""
         by_filter = any(name.endswith("__icontains") and any(value) for name, value in self.filter_params.items())
         return by_filter or (bool(self.query) and self.model_admin.id_lookup(self.query) is None)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What somebody who looks at the list has to know: sentences that stand above it."""
+        found = [problem for spec in self.filter_specs if (problem := getattr(spec, "problem", ""))]
+        if self.left_out:
+            newest = f"{self.model_admin.search_newest:,}"
+            found.append(
+                f"Words and parts of words were looked for in the newest {newest} rows only. Older ones are not shown."
+            )
+        return found
 
     result_list: Any
 
@@ -55,9 +69,15 @@ class ConsoleChangeList(ChangeList):
         return kept[key]
 
     def get_results(self, request: HttpRequest) -> None:
+        if request.method == "POST":
+            self.page_num = 1  # rows are named by their keys; the page on which they stood may be gone
         super().get_results(request)
+        self.page_num = self.paginator.validate_number(self.page_num)
         if self.multi_page:
             self.result_list = self._rows_of_page()
+            if self.page_num > 1 and not self.result_list:
+                self.page_num = 1  # nobody counted the rows, so nobody knows the last page
+                self.result_list = self._rows_of_page()
         field = self.model_admin.actor_field
         if field:
             self.result_list = list(self.result_list)
@@ -70,7 +90,7 @@ class ConsoleChangeList(ChangeList):
         not for all the rows before them.
         """
         start = (self.page_num - 1) * self.list_per_page
-        known = None if isinstance(self.paginator, InfinitePaginator) else self.result_count
+        known = None if isinstance(self.paginator, UncountedPaginator) else self.result_count
         keys = keys_between(self.queryset, start, start + self.list_per_page, total=known)
         # Without the filters, which the keys fulfil: a planner that takes them to be rare would start from them.
         rows: QuerySet[Any] = self.root_queryset.filter(pk__in=keys)
@@ -99,6 +119,7 @@ class ConsoleAdmin(SavedFilterPages, ModelAdmin):
     `search_newest`: parts of texts are looked for in so many of the newest rows; None: in all.
     """
 
+    paginator = NearestPaginator
     list_per_page = 50
     list_max_show_all = 0
     list_filter_submit = True
@@ -121,6 +142,15 @@ class ConsoleAdmin(SavedFilterPages, ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ConsoleChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list. Its filter form leads to the first page."""
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        # unfold's form keeps every parameter of the request that no filter takes. The page was read already.
+        kept = request.GET.copy()
+        kept.pop(PAGE_VAR, None)
+        request.GET = kept  # type: ignore[assignment]
+        return response
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The rows that the user may read; foreign keys are joined once for lists and single pages alike."""
@@ -218,5 +248,5 @@ class ReadOnlyAdmin(ConsoleAdmin):
 class UncountedAdmin(ReadOnlyAdmin):
     """For tables that grow with every run: pages go forward and back, and nobody counts all rows."""
 
-    paginator = InfinitePaginator
+    paginator = UncountedPaginator
     search_newest: int | None = NEWEST

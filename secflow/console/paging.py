@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
+from unfold.paginator import InfinitePaginator
+
+
+class NearestPaginator(Paginator):
+    """Before the first page is the first one, after the last is the last one: an error would drop the filters of the list."""
+
+    def validate_number(self, number: Any) -> int:
+        return min(max(1, int(number)), self.num_pages)
+
+
+class UncountedPaginator(NearestPaginator, InfinitePaginator):
+    """For rows that nobody counts."""
 
 
 def keys_between(

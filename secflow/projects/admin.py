@@ -9,12 +9,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from secflow.console.display import badge, moment
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.pages import ConsoleAdmin
 from secflow.http.roles import Role
 from secflow.projects.models import ProjectMember
@@ -70,7 +70,7 @@ class ProjectMemberAdmin(ConsoleAdmin):
     list_display = ("user_cell", "project_id", "role_cell", "created_cell")
     list_display_links = ("user_cell",)
     list_filter = (
-        ("project_id", FieldTextFilter),
+        ("project_id", ExactFilter),
         ("role", ChoicesDropdownFilter),
         ("created_at", TimeFilter),
     )

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 from django.contrib import admin as django_admin
-from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from secflow.http.roles import Role
 from templates_app.models import JobTemplate
 from tests.admin.conftest import NOON, make_history, with_roles
+from tests.admin.pages import form_of
 from tests.factories import InstanceFactory, JobTemplateFactory, NodeFactory, UserFactory
 from workflows.models import Cleanup, Event, NodeLog, NodeRun, Run, WorkflowInstance, WorkflowNode
 
@@ -95,16 +97,16 @@ def test_all_pages_in_every_order_are_those_of_the_whole_list(root: User, model:
 @pytest.mark.parametrize(
     ("model", "query"),
     [
-        (WorkflowInstance, "status__in=failed"),
-        (WorkflowInstance, "status__in=failed&o=-1"),
-        (WorkflowInstance, "status__in=failed&status__in=pending&o=3"),
-        (WorkflowInstance, "project_id__icontains=p1&o=-6"),
+        (WorkflowInstance, "status__exact=failed"),
+        (WorkflowInstance, "status__exact=failed&o=-1"),
+        (WorkflowInstance, "status__exact=failed&status__exact=pending&o=3"),
+        (WorkflowInstance, "project_id=p1&o=-6"),
         (WorkflowInstance, "q=name+1&o=2"),
         (WorkflowInstance, "q=wf-inst-"),
-        (WorkflowNode, "instance__project_id__icontains=p1&o=-5"),
+        (WorkflowNode, "instance__project_id=p1&o=-5"),
         (WorkflowNode, "q=node&o=1"),
-        (Run, "instance__project_id__icontains=p1&o=2"),
-        (Run, "status__in=failed&o=-8"),
+        (Run, "instance__project_id=p1&o=2"),
+        (Run, "status__exact=failed&o=-8"),
         (Event, "q=wf-inst-"),
         (JobTemplate, "q=template+1"),
     ],
@@ -129,12 +131,57 @@ def test_members_get_pages_of_what_they_may_see(model: Any) -> None:
         assert PER_PAGE < seen < opened(UserFactory(is_superuser=True), model).queryset.count(), order
 
 
-def test_a_list_with_nothing_and_pages_that_are_not_there(root: User) -> None:
-    assert keys(opened(root, WorkflowInstance, "q=nothing-like-it").result_list) == []
-    assert keys(opened(root, Run, "p=9999999").result_list) == []
-    for page in ("0", "-1", "7"):
-        with pytest.raises(IncorrectLookupParameters):
-            opened(root, WorkflowInstance, f"p={page}")
+@pytest.mark.parametrize(
+    ("model", "asked", "shown"),
+    [
+        (WorkflowInstance, "7", 6),
+        (WorkflowInstance, "0", 1),
+        (WorkflowInstance, "-1", 1),
+        (WorkflowInstance, "9" * 30, 6),
+        (Run, "9999999", 1),
+        (Run, "0", 1),
+        (Run, "9" * 30, 1),
+    ],
+)
+def test_instead_of_a_page_that_is_not_there_one_that_is_there_is_shown(
+    root: User, model: Any, asked: str, shown: int
+) -> None:
+    found, there = opened(root, model, f"p={asked}"), opened(root, model, f"p={shown}")
+
+    assert (found.page_num, keys(found.result_list)) == (shown, keys(there.result_list))
+    assert found.result_list
+
+
+@pytest.mark.parametrize("model", [WorkflowInstance, Run], ids=lambda model: model._meta.model_name)
+def test_a_filter_on_a_late_page_is_not_lost(root: User, model: Any) -> None:
+    found = opened(root, model, "p=5&status__exact=failed&o=1")
+
+    assert keys(found.result_list)
+    assert {row.status for row in found.result_list} == {"failed"}
+    assert keys(opened(root, model, "p=5&q=nothing-like-it").result_list) == []
+
+
+@pytest.mark.parametrize("model", [WorkflowInstance, Run], ids=lambda model: model._meta.model_name)
+def test_the_form_of_the_filters_leads_to_the_first_page(admin: Client, model: Any) -> None:
+    address = reverse(f"admin:workflows_{model._meta.model_name}_changelist")
+
+    shown = admin.get(f"{address}?p=2&o=1&q=n&status__exact=failed")
+
+    sent = form_of(shown, "started_at_from_0" if model is Run else "created_at_from_0")
+    assert "p" not in sent
+    assert (sent["o"], sent["q"], sent["status__exact"]) == ("1", "n", "failed")
+
+
+def test_an_operation_is_done_although_its_page_is_gone(admin: Client) -> None:
+    row = InstanceFactory(status="initialized", run_mode="persistent")
+    form = {"action": "deactivate", "index": "0", "confirmed": "yes", ACTION_CHECKBOX_NAME: [row.pk]}
+
+    answer = admin.post("/admin/workflows/workflowinstance/?p=99&o=1", form, follow=True)
+
+    row.refresh_from_db()
+    assert not row.is_active
+    assert answer.status_code == 200
+    assert answer.redirect_chain == [("/admin/workflows/workflowinstance/?p=99&o=1", 302)]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)

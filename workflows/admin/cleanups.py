@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from secflow.console.display import badge, moment, once, shortened
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.pages import ReadOnlyAdmin, user_names
 from workflows.admin.cells import ActorColumn, InstanceColumn, instance_link
 from workflows.models import Cleanup
@@ -35,7 +35,7 @@ class CleanupAdmin(InstanceColumn, ActorColumn, ReadOnlyAdmin):
     list_display_links = ("requested_cell",)
     list_filter = (
         ("goal", ChoicesDropdownFilter),
-        ("instance__project_id", FieldTextFilter),
+        ("instance__project_id", ExactFilter),
         ("requested_at", TimeFilter),
     )
     search_fields = ("instance__name", "instance__id", "error")

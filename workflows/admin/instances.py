@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesDropdownFilter,
-    FieldTextFilter,
     MultipleChoicesDropdownFilter,
 )
 from unfold.decorators import display
@@ -25,7 +24,7 @@ from secflow.console.display import (
     shortened,
     stacked,
 )
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.live import LivePage, LivePart
 from secflow.console.operations import OperationsMixin
 from secflow.console.pages import ReadOnlyAdmin, user_names
@@ -86,7 +85,7 @@ class WorkflowInstanceAdmin(BuildingPages, OperationsMixin, LivePage, StatusColu
     list_display_links = ("name_cell",)
     list_filter = (
         ("status", MultipleChoicesDropdownFilter),
-        ("project_id", FieldTextFilter),
+        ("project_id", ExactFilter),
         ("run_mode", ChoicesDropdownFilter),
         ("trigger_type", ChoicesDropdownFilter),
         ("has_warning", BooleanRadioFilter),

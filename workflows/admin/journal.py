@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import FieldTextFilter
 from unfold.decorators import display
 
 from secflow.console.display import badge, json_field, list_link, moment, once, shortened
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.pages import UncountedAdmin, user_names
 from secflow.console.roles import access_of, actor_of
 from workflows.admin.cells import ActorColumn, instance_link, template_link
@@ -55,8 +55,8 @@ class EventAdmin(ActorColumn, UncountedAdmin):
     list_display_links = ("when_cell",)
     list_filter = (
         ("kind", FieldTextFilter),
-        ("project_id", FieldTextFilter),
-        ("instance_id", FieldTextFilter),
+        ("project_id", ExactFilter),
+        ("instance_id", ExactFilter),
         ("created_at", TimeFilter),
     )
     search_ids = {"wf-inst-": "instance_id"}

@@ -11,13 +11,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
-    FieldTextFilter,
     MultipleChoicesDropdownFilter,
 )
 from unfold.decorators import display
 
 from secflow.console.display import NONE, badge, json_field, link, moment, once, shortened, text_box
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.pages import UncountedAdmin
 from secflow.console.plain_text import plain
 from workflows.admin.cells import WORKFLOWS, InstanceColumn, StatusColumn, TimesColumns, instance_link
@@ -50,8 +49,8 @@ class NodeRunAdmin(InstanceColumn, StatusColumn, TimesColumns, UncountedAdmin):
     list_display_links = ("node_cell",)
     list_filter = (
         ("status", MultipleChoicesDropdownFilter),
-        ("node_type", FieldTextFilter),
-        ("instance__project_id", FieldTextFilter),
+        ("node_type", ExactFilter),
+        ("instance__project_id", ExactFilter),
         ("started_at", TimeFilter),
         ("finished_at", TimeFilter),
     )
@@ -206,7 +205,7 @@ class NodeLogAdmin(UncountedAdmin):
     list_filter = (
         ("part", ChoicesDropdownFilter),
         ("node_run__status", MultipleChoicesDropdownFilter),
-        ("node_run__instance__project_id", FieldTextFilter),
+        ("node_run__instance__project_id", ExactFilter),
         ("fetched_at", TimeFilter),
     )
     search_ids = {"wf-inst-": "node_run__instance_id"}

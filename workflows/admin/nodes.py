@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import FieldTextFilter, MultipleChoicesDropdownFilter
+from unfold.contrib.filters.admin import MultipleChoicesDropdownFilter
 from unfold.decorators import display
 
 from secflow.console.display import NONE, json_field
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.pages import UncountedAdmin
 from workflows.admin.cells import InstanceColumn, StatusColumn, TimesColumns, template_link
 from workflows.admin.node_page import NodePage
@@ -50,9 +50,9 @@ class WorkflowNodeAdmin(NodePage, InstanceColumn, StatusColumn, TimesColumns, Un
     list_display_links = ("name_cell",)
     list_filter = (
         ("status", MultipleChoicesDropdownFilter),
-        ("node_type", FieldTextFilter),
-        ("instance__project_id", FieldTextFilter),
-        ("template_id", FieldTextFilter),
+        ("node_type", ExactFilter),
+        ("instance__project_id", ExactFilter),
+        ("template_id", ExactFilter),
         ("started_at", TimeFilter),
     )
     search_ids = {"wf-node-": "id__startswith", "wf-inst-": "instance_id"}

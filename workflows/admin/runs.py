@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from secflow.console.display import json_field, once
-from secflow.console.filters import TimeFilter
+from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.live import LivePage, LivePart
 from secflow.console.pages import UncountedAdmin, user_names
 from workflows.admin.cells import (
@@ -58,7 +58,7 @@ class RunAdmin(LivePage, InstanceColumn, StatusColumn, TimesColumns, ActorColumn
         ("status", MultipleChoicesDropdownFilter),
         ("purpose", ChoicesDropdownFilter),
         ("trigger", FieldTextFilter),
-        ("instance__project_id", FieldTextFilter),
+        ("instance__project_id", ExactFilter),
         ("started_at", TimeFilter),
         ("finished_at", TimeFilter),
     )
