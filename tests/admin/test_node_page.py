@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from secflow.http.roles import Role
 from secflow.projects.roles import give_roles
@@ -308,3 +310,24 @@ def test_the_parts_that_change_name_where_they_come_from(admin: Client, history:
         assert f'data-live="{address(history.node_id, "live")}?part={part}"' in page
         assert admin.get(f"{address(history.node_id, 'live')}?part={part}").status_code == 200
     assert page.count(f'data-live-instance="{WorkflowInstance.objects.get().pk}"') == 2
+
+
+@pytest.mark.parametrize("part", ["state", "history"])
+def test_a_part_that_changed_in_nothing_is_not_sent_again(
+    admin: Client, history: NodeRun, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WorkflowNode.objects.update(status="running", started_at=NOON, finished_at=None)
+    NodeRun.objects.update(status="running", finished_at=None)
+    where = f"{address(history.node_id, 'live')}?part={part}"
+    first = admin.get(where)
+
+    later = timezone.now() + timedelta(minutes=5)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    again = admin.get(where, headers={"If-None-Match": first["ETag"]})
+    NodeRun.objects.update(message="new words", diagnosis={"summary": "new words"})
+    changed = admin.get(where, headers={"If-None-Match": first["ETag"]})
+
+    assert f'data-since="{NOON.isoformat()}"' in first.content.decode()
+    assert (again.status_code, again.content) == (304, b"")
+    assert changed.status_code == 200
+    assert "new words" in changed.content.decode()

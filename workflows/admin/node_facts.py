@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from secflow.console.display import NONE, Table, badge, duration, elapsed, link, list_url, moment, shortened
@@ -39,7 +38,7 @@ def newest_record(node: WorkflowNode) -> NodeRun | None:
     return records.defer("run__edges").order_by("-id").first()
 
 
-def state_of(node: WorkflowNode, record: NodeRun | None) -> dict[str, Any]:
+def state_of(node: WorkflowNode, record: NodeRun | None, *, now: datetime) -> dict[str, Any]:
     """Status, times, why, and what stands before and after it. One query."""
     diagnosis = (record.diagnosis or {}) if record and node.status in _MAY_BE_TROUBLED else {}
     before, after = neighbours_of(node)
@@ -48,7 +47,7 @@ def state_of(node: WorkflowNode, record: NodeRun | None) -> dict[str, Any]:
         "status": badge(node.status),
         "started": moment(node.started_at),
         "finished": moment(node.finished_at),
-        "took": elapsed(node.started_at, node.finished_at, now=timezone.now()),
+        "took": elapsed(node.started_at, node.finished_at, now=now),
         "limit": limit_of(node, record),
         "record": record,
         "diagnosis": diagnosis,
@@ -85,12 +84,12 @@ def neighbours_of(node: WorkflowNode) -> tuple[list[Neighbour], list[Neighbour]]
     return side(incoming), side(outgoing)
 
 
-def history_of(node: WorkflowNode) -> list[Table]:
+def history_of(node: WorkflowNode, *, now: datetime) -> list[Table]:
     """What the node did in its last runs, and what the journal says of it. At most three queries."""
-    return [_runs(node), _events(node)]
+    return [_runs(node, now), _events(node)]
 
 
-def _runs(node: WorkflowNode) -> Table:
+def _runs(node: WorkflowNode, now: datetime) -> Table:
     records = (
         NodeRun.objects.filter(instance_id=node.instance_id, node_id=node.pk)
         .select_related("run")
@@ -106,7 +105,7 @@ def _runs(node: WorkflowNode) -> Table:
                 record.attempt,
                 badge(record.status),
                 moment(record.started_at),
-                duration(record.started_at, record.finished_at, now=timezone.now()),
+                elapsed(record.started_at, record.finished_at, now=now),
                 shortened(record.message),
             )
             for record in records[:HISTORY]

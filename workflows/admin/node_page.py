@@ -5,25 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, F, TextField, When
-from django.db.models.functions import Length, Right
+from django.db.models import Case, F, TextField, When, functions
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.http import content_disposition_header
 
+from secflow.console.live import answer, entity_tag
 from secflow.console.navigation import may_view
 from secflow.console.plain_text import plain
 from workflows.admin.building.addresses import page_url
 from workflows.admin.cells import WORKFLOWS, instance_link, template_link
-from workflows.admin.node_facts import HISTORY, history_of, newest_record, run_title, state_of
+from workflows.admin.node_facts import HISTORY, NEVER, history_of, newest_record, run_title, state_of
 from workflows.admin.node_logs import LINES, MOST_LINES, kept_note, log_response
 from workflows.admin.node_plan import plan_of
 from workflows.admin.recipes import recipes_for
+from workflows.domain.actors import Right
 from workflows.domain.statuses import InstanceStatus, NodeStatus
 from workflows.domain.transitions import ALLOWED, Verb
 from workflows.models import NodeLog, NodeRun, WorkflowNode
@@ -76,9 +79,9 @@ class NodePage:
             record = newest_record(node)
             plan = plan_of(node, record)
             containers = plan.containers
-            context |= _state_context(node, record)
+            context |= _state_context(node, record, timezone.now())
             context |= {
-                "edit_url": page_url("edit_node", node.instance_id, node.pk) if _may_edit(request, node) else "",
+                "edit_url": page_url("edit_node", node.instance_id, node.pk) if self._may_edit(request, node) else "",
                 "live_url": _url(node, "live"),
                 "manifest_url": _url(node, "manifest"),
                 "plan": plan,
@@ -88,16 +91,26 @@ class NodePage:
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)  # type: ignore[misc]
         return response
 
+    def _may_edit(self, request: HttpRequest, node: WorkflowNode) -> bool:
+        """Whether the form is worth a link: the graph can be edited in drafts only (contract D.2)."""
+        may_edit: bool = self.has_right(request, Right.EDIT, node)  # type: ignore[attr-defined]
+        may_edit = may_edit and request.user.has_perm(f"{WORKFLOWS}.change_workflowinstance")
+        return may_edit and InstanceStatus(node.instance.status) in ALLOWED[Verb.EDIT_GRAPH]
+
     def related_tables(self, request: HttpRequest, obj: WorkflowNode) -> list[Any]:
         """What the node did, and what the journal says of it."""
-        return history_of(obj)
+        return history_of(obj, now=timezone.now())
 
     def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """One of the page's parts that change, as `part` names it."""
+        """One of the page's parts that change, as `part` names it. 304 with no body for who has it already."""
         node = self.seen_node(request, object_id)
+        # Whoever asks is a script that counts durations itself. With the present time in it, no answer would be like the last.
         if request.GET.get("part") == "history":
-            return render(request, "console/tables.html", {"tables": history_of(node)})
-        return render(request, "console/node/state.html", _state_context(node, newest_record(node)))
+            template, context = "console/tables.html", {"tables": history_of(node, now=NEVER)}
+        else:
+            template, context = "console/node/state.html", _state_context(node, newest_record(node), NEVER)
+        html = render_to_string(template, context, request=request)
+        return answer(request, entity_tag(html), lambda: html)
 
     def manifest_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """One of the page's manifests as a file."""
@@ -122,14 +135,8 @@ class NodePage:
         return log_response(request, node)
 
 
-def _may_edit(request: HttpRequest, node: WorkflowNode) -> bool:
-    """Whether the form is worth a link: the graph can be edited in drafts only (contract D.2)."""
-    may_change = request.user.has_perm(f"{WORKFLOWS}.change_workflowinstance")
-    return may_change and InstanceStatus(node.instance.status) in ALLOWED[Verb.EDIT_GRAPH]
-
-
-def _state_context(node: WorkflowNode, record: NodeRun | None) -> dict[str, Any]:
-    return state_of(node, record) | {
+def _state_context(node: WorkflowNode, record: NodeRun | None, now: datetime) -> dict[str, Any]:
+    return state_of(node, record, now=now) | {
         "instance_link": instance_link(node.instance_id, node.instance.name),
         "template_link": template_link(node.node_type, node.template_id),
     }
@@ -171,8 +178,10 @@ def _logs_context(node: WorkflowNode, containers: Sequence[str]) -> dict[str, An
 def _end_of(log: NodeLog) -> str:
     # An unsaved copy of a long text costs the database more than its end.
     text = NodeLog.objects.filter(pk=log.pk).annotate(
-        size=Length("text"),
-        tail=Case(When(size__gt=_TAIL, then=Right("text", _TAIL)), default=F("text"), output_field=TextField()),
+        size=functions.Length("text"),
+        tail=Case(
+            When(size__gt=_TAIL, then=functions.Right("text", _TAIL)), default=F("text"), output_field=TextField()
+        ),
     )
     size, tail = text.values_list("size", "tail").first() or (0, "")
     if size > _TAIL:

@@ -5,7 +5,10 @@
   const STEP = 1.25;
   const LEAST = 0.15;
   const MOST = 3;
+  // Kept here and not in the picture: each refresh of the page brings another one.
   let scale = 0; // 0: as the style sheet has it
+  let visited = ""; // the id of the node that was shown last
+  let drag = null; // where it began, while the picture is dragged
 
   function size(picture) {
     const [, , width, height] = picture.getAttribute("viewBox").split(" ").map(Number);
@@ -47,9 +50,9 @@
     const failed = [...view.querySelectorAll('[data-status="failed"]')];
     const nodes = failed.length ? failed : [...view.querySelectorAll('[data-status="running"]')];
     if (!nodes.length) return;
-    const last = nodes.findIndex((node) => node.id === view.dataset.visited);
+    const last = nodes.findIndex((node) => node.id === visited);
     const node = nodes[(last + 1) % nodes.length];
-    view.dataset.visited = node.id;
+    visited = node.id;
     if (current(view.querySelector("[data-graph-picture]")) < 0.6) zoom(view, 0.9);
     reveal(view, node);
     node.focus({ preventScroll: true });
@@ -70,15 +73,16 @@
     bar.setAttribute("role", "group");
     bar.setAttribute("aria-label", "Picture");
     const buttons = [
-      ["−", "Smaller", () => zoom(view, current(view.querySelector("[data-graph-picture]")) / STEP)],
-      ["+", "Larger", () => zoom(view, current(view.querySelector("[data-graph-picture]")) * STEP)],
-      ["1:1", "Natural size", () => zoom(view, 1)],
-      ["Fit", "Show all of it", () => fit(view)],
-      ["Next", "Go to the next node that failed or runs", () => visit(view)],
+      ["smaller", "−", "Smaller", () => zoom(view, current(view.querySelector("[data-graph-picture]")) / STEP)],
+      ["larger", "+", "Larger", () => zoom(view, current(view.querySelector("[data-graph-picture]")) * STEP)],
+      ["natural", "1:1", "Natural size", () => zoom(view, 1)],
+      ["fit", "Fit", "Show all of it", () => fit(view)],
+      ["next", "Next", "Go to the next node that failed or runs", () => visit(view)],
     ];
-    for (const [text, title, press] of buttons) {
+    for (const [name, text, title, press] of buttons) {
       const button = document.createElement("button");
       button.type = "button";
+      button.id = `graph-${name}-button`; // by which the focus is found again
       button.textContent = text;
       button.title = title;
       button.setAttribute("aria-label", title);
@@ -88,20 +92,12 @@
     return bar;
   }
 
-  function drag(view) {
-    let from = null;
+  function listen(view) {
     view.addEventListener("pointerdown", (event) => {
       if (event.button === 0 && event.pointerType === "mouse" && !event.target.closest("a")) {
-        from = [event.clientX, event.clientY, view.scrollLeft, view.scrollTop];
+        drag = { id: view.id, left: view.scrollLeft + event.clientX, top: view.scrollTop + event.clientY };
         view.classList.add("graph-view--dragged");
       }
-    });
-    window.addEventListener("pointermove", (event) => {
-      if (from) view.scrollTo(from[2] + from[0] - event.clientX, from[3] + from[1] - event.clientY);
-    });
-    window.addEventListener("pointerup", () => {
-      from = null;
-      view.classList.remove("graph-view--dragged");
     });
     // With a key held, as for a page's zoom: the wheel alone scrolls.
     view.addEventListener("wheel", (event) => {
@@ -119,7 +115,7 @@
       const view = graph.querySelector(".graph-view");
       if (graph.querySelector(".graph-tools")) continue;
       graph.querySelector(".graph-legend").append(tools(view));
-      drag(view);
+      listen(view);
       apply(view.querySelector("[data-graph-picture]"));
       const marked = view.querySelector("[aria-current]");
       if (isFirst && (marked || view.scrollWidth > view.clientWidth)) {
@@ -130,7 +126,14 @@
     }
   }
 
+  window.addEventListener("pointermove", (event) => {
+    if (drag) document.getElementById(drag.id)?.scrollTo(drag.left - event.clientX, drag.top - event.clientY);
+  });
+  window.addEventListener("pointerup", () => {
+    if (drag) document.getElementById(drag.id)?.classList.remove("graph-view--dragged");
+    drag = null;
+  });
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => prepare(true));
   else prepare(true);
-  document.addEventListener("live:refreshed", () => prepare(false));
+  document.addEventListener("live:replaced", () => prepare(false));
 })();

@@ -5,7 +5,8 @@
 // replaced only when its HTML has changed. One with data-live-elsewhere belongs to the element of the same id at another
 // place of the page, which is replaced only when its data-live-version differs. Events come from /admin/events: as a
 // stream, or by asking again and again where no stream is to be had. The element [data-live-state] says which.
-// `live:refreshed` is dispatched on a part that was brought up to date.
+// `live:replaced` is dispatched on an element with new content, before the focus and the scrolling come back.
+// What somebody has selected stays until the selection is gone.
 "use strict";
 
 (() => {
@@ -46,6 +47,7 @@
       this.last = 0;
       this.isBusy = false;
       this.isWanted = false;
+      this.isPutOff = false; // whether something new waits until a selection is gone
       this.pause = QUIET_MS;
     }
 
@@ -71,7 +73,8 @@
         if (answer.status === 403 || answer.status === 404) return connection.end("gone");
         if (answer.ok) {
           this.show(await answer.text());
-          this.version = answer.headers.get("ETag") || "";
+          // What is shown in part is no version: all of it is to come again.
+          this.version = (!this.isPutOff && answer.headers.get("ETag")) || "";
         } else if (answer.status !== 304) {
           throw new Error(`status ${answer.status}`);
         }
@@ -92,6 +95,7 @@
     show(text) {
       const fresh = document.createElement("template");
       fresh.innerHTML = text;
+      this.isPutOff = false;
       for (const part of fresh.content.querySelectorAll("[data-live-elsewhere]")) {
         part.remove();
         const old = document.getElementById(part.id);
@@ -107,14 +111,25 @@
           const old = this.element.querySelector(`[data-live-part="${CSS.escape(name)}"]`);
           const html = part.innerHTML;
           if (!old || this.html.get(name) === html) continue;
+          if (isSelected(old)) {
+            this.isPutOff = true;
+            continue;
+          }
           this.html.set(name, html);
           replace(old, () => old.replaceChildren(...part.childNodes));
         }
+      } else if (isSelected(this.element)) {
+        this.isPutOff = true;
       } else {
         replace(this.element, () => this.element.replaceChildren(fresh.content));
       }
-      this.element.dispatchEvent(new CustomEvent("live:refreshed", { bubbles: true }));
     }
+  }
+
+  // Whether somebody has selected a text in the element: it would be lost.
+  function isSelected(element) {
+    const selection = document.getSelection();
+    return Boolean(selection) && !selection.isCollapsed && selection.getRangeAt(0).intersectsNode(element);
   }
 
   // Replaces the content of an element; focus, scrolling and opened details are as before.
@@ -128,6 +143,7 @@
       .map((item) => [item.id, item.scrollTop, item.scrollLeft]);
     const open = [...element.querySelectorAll("details[open]")].map(address);
     change();
+    element.dispatchEvent(new CustomEvent("live:replaced", { bubbles: true }));
     for (const [id, top, left] of scrolled) {
       document.getElementById(id)?.scrollTo({ top, left, behavior: "instant" });
     }
@@ -202,7 +218,7 @@
     start() {
       if (this.isOver || document.hidden) return;
       if (this.failures < FAILURES && "EventSource" in window) this.stream();
-      else this.poll();
+      else this.pollInstead();
       if (!this.check) this.check = setInterval(() => this.all(), CHECK_MS);
     }
 
@@ -236,13 +252,19 @@
         source.close();
         this.source = null;
         this.failures = FAILURES;
-        this.poll();
-        this.again = setTimeout(() => {
-          this.failures = 0;
-          this.stop();
-          this.start();
-        }, STREAM_AGAIN_MS);
+        this.pollInstead();
       };
+    }
+
+    // Until a stream is worth another try.
+    pollInstead() {
+      this.poll();
+      clearTimeout(this.again);
+      this.again = setTimeout(() => {
+        this.failures = 0;
+        this.stop();
+        this.start();
+      }, STREAM_AGAIN_MS);
     }
 
     arrived(event) {
@@ -286,6 +308,9 @@
         connection.start();
         connection.all();
       }
+    });
+    document.addEventListener("selectionchange", () => {
+      for (const part of parts) if (part.isPutOff && !isSelected(part.element)) part.want();
     });
     window.addEventListener("online", () => connection.all());
     window.addEventListener("pagehide", () => connection.stop());
