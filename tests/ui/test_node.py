@@ -27,3 +27,27 @@ def test_the_log_is_drawn_and_every_text_can_be_copied(browser: Browser, materia
     assert {button.is_displayed() for button in buttons} == {True}
     assert set(words) <= {"Copied", "Selected"}
     browser.until(lambda: {button.text for button in buttons} == {"Copy"}, "buttons to be used again")
+
+
+def test_a_time_that_the_program_wrote_is_no_time_of_the_cluster(browser: Browser, material: Material) -> None:
+    line = "2026-03-01T12:00:00Z began"
+    material.run("stamped", f"echo {line}")
+    [node] = material.driver.read(material.instances["stamped"])["nodes"]
+    browser.open(f"/admin/workflows/workflownode/{node['id']}/change/")
+
+    def lines() -> list[str]:
+        return [row.text for row in browser.all(".log-line")]
+
+    browser.until(lambda: lines() == [line], "the text of the pod")
+    browser.run("document.querySelector('[name=timestamps]').click()")
+    assert lines()[0].endswith(f" {line}")
+    kept = browser.until(
+        lambda: next(
+            (one.text for one in browser.all("[name=run] option") if one.text.startswith("kept of run")), None
+        ),
+        "a kept text",
+    )
+    browser.choose("[name=run]", kept)
+
+    browser.until(lambda: "kept at" in browser.text("[data-log-note]"), "the kept text")
+    browser.until(lambda: lines() == [line], "its line")

@@ -129,22 +129,25 @@
 
     async readOnce(signal) {
       this.say("Reading…");
-      const answer = await this.fetch(this.asked(), signal);
+      const query = this.asked();
+      query.set("timestamps", "1");
+      const answer = await this.fetch(query, signal);
       const text = await answer.text();
       if (signal.aborted) return;
       this.lines.replaceChildren();
       this.showText(answer, text);
     }
 
-    // A text that was kept begins with a sentence about it in brackets.
+    // A text that was kept begins with a sentence about it in brackets. It has no times of the cluster.
     showText(answer, text) {
-      const about = /^\[(.*)\]\n\n/.exec(text);
       if (!answer.ok) {
         this.say(text.trim());
-      } else {
-        this.say(about ? about[1] : `From pod ${answer.headers.get("X-Log-Pod") ?? "?"}.`);
-        this.add(text.slice(about ? about[0].length : 0).split("\n"));
+        return;
       }
+      const isKept = answer.headers.get("X-Log-State") === "kept";
+      const about = isKept && /^\[(.*)\]\n\n/.exec(text);
+      this.say(about ? about[1] : `From pod ${answer.headers.get("X-Log-Pod") ?? "?"}.`);
+      this.add(text.slice(about ? about[0].length : 0).split("\n"), { hasTimes: !isKept });
     }
 
     async fetch(query, signal) {
@@ -196,7 +199,7 @@
       }
       const pod = answer.headers.get("X-Log-Pod");
       if (pod !== this.pod) {
-        if (this.pod) this.add([], `pod ${pod}`);
+        if (this.pod) this.divide(`pod ${pod}`);
         this.pod = pod;
         this.place = null;
         this.first = null;
@@ -215,7 +218,7 @@
         const lines = (rest + value).split("\n");
         rest = lines.pop();
         const remarks = lines.filter((line) => line.startsWith(": "));
-        this.add(lines.filter((line) => !line.startsWith(":")));
+        this.add(lines.filter((line) => !line.startsWith(":")), { hasTimes: true });
         for (const remark of remarks) {
           if (remark === ": continues") outcome = "continues";
           if (remark === ": ended") {
@@ -239,7 +242,8 @@
       this.place = null;
       this.first = null;
       this.pod = answer.headers.get("X-Log-Pod");
-      this.add(text.split("\n"));
+      this.showText(answer, text);
+      if (answer.headers.get("X-Log-State") === "kept") return;
       this.say(`Many logs are being read: this one is brought up to date every ${BUSY_PAUSE / 1000} seconds.`);
     }
 
@@ -263,15 +267,24 @@
       this.wake?.();
     }
 
-    // Lines are drawn once for each picture of the screen, however many come.
-    add(lines, divider = "") {
+    // Only what was asked for with times begins with one of the cluster: any other is the program's own.
+    add(lines, { hasTimes = false } = {}) {
       if (lines.length && lines.at(-1) === "") lines = lines.slice(0, -1);
       for (const line of lines) {
-        const time = TIME.exec(line)?.[1];
+        const [whole, time] = (hasTimes && TIME.exec(line)) || [""];
         if (time) this.goBehind(time);
-        this.waiting.push(line);
+        this.waiting.push({ time, text: line.slice(whole.length) });
       }
-      if (divider) this.waiting.push({ divider });
+      this.drawSoon();
+    }
+
+    divide(divider) {
+      this.waiting.push({ divider });
+      this.drawSoon();
+    }
+
+    // Lines are drawn once for each picture of the screen, however many come.
+    drawSoon() {
       if (!this.frame) this.frame = requestAnimationFrame(() => this.draw());
     }
 
@@ -311,16 +324,15 @@
         row.textContent = line.divider;
         return row;
       }
-      const time = TIME.exec(line);
       row.className = "log-line";
-      if (time) {
+      if (line.time) {
         const stamp = document.createElement("time");
-        stamp.textContent = `${time[1].slice(0, 19).replace("T", " ")} `;
-        stamp.dateTime = time[1];
+        stamp.textContent = `${line.time.slice(0, 19).replace("T", " ")} `;
+        stamp.dateTime = line.time;
         row.append(stamp);
       }
       const text = document.createElement("span");
-      text.textContent = time ? line.slice(time[0].length) : line;
+      text.textContent = line.text;
       row.append(text);
       if (wanted) this.mark(row, wanted);
       return row;
