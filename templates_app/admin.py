@@ -24,9 +24,11 @@ from secflow.console.display import badge, list_link, moment, once
 from secflow.console.filters import ExactFilter, TimeFilter
 from secflow.console.operations import Operation, OperationsMixin
 from secflow.console.pages import ConsoleAdmin, user_names
+from secflow.console.projects import usable_projects
 from secflow.console.roles import actor_of
 from templates_app import kinds, selectors, services
 from templates_app.admin_forms import AppTemplateForm, JobTemplateForm, TemplateBody, TemplateForm
+from templates_app.admin_parts import project_part
 from templates_app.models import AppTemplate, JobTemplate, Template
 from workflows.domain.actors import Actor, Right
 
@@ -133,12 +135,19 @@ class TemplateAdmin(FormPages, OperationsMixin, CopyColumn, ConsoleAdmin):
             raise Http404(f"there is no {self.opts.verbose_name} with the id {object_id}")
         actor, name = actor_of(request), f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
 
-        def copy(new_name: str) -> str:
-            return services.copy_template(self.kind, actor=actor, template_id=row.pk, name=new_name).pk
+        def copy(**values: str) -> str:
+            return services.copy_template(self.kind, actor=actor, template_id=row.pk, **values).pk
 
         def body(posted: QueryDict | None) -> CopyBody:
             help = "With the same containers and settings. Nodes go on using the one that they were made from."
-            return CopyBody(copy, name=f"{row.name[:121]} (copy)", help=help, posted=posted)
+            project = None
+            if row.scope == Template.Scope.GLOBAL and not actor.is_admin:
+                project = project_part(
+                    usable_projects(actor),
+                    is_required=True,
+                    help="Whose the copy will be: only administrators make global templates.",
+                )
+            return CopyBody(copy, name=f"{row.name[:121]} (copy)", help=help, project=project, posted=posted)
 
         def done(made_id: str) -> str:
             made = self.kind.model.objects.get(pk=made_id)

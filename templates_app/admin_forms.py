@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db import transaction
+from django.forms.utils import ErrorList
 from django.http import QueryDict
 
 from secflow.console.bodies.writing import WritingBody
@@ -111,6 +112,10 @@ class TemplateForm(forms.ModelForm):
             self.body = TemplateBody(self.kind, actor=self.actor, row=row)
         else:
             self.body = body
+
+    def non_field_errors(self) -> ErrorList:
+        """None that the frame of the page has to show: the body's own part says them, and a script keeps that up to date."""
+        return self.error_class()
 
     def _post_clean(self) -> None:
         """The rules of the API stand in for those of the model, which know less and word it differently."""

@@ -7,10 +7,11 @@ from django.test import Client
 from django.urls import reverse
 
 from secflow.http.roles import Role
+from templates_app.models import JobTemplate
 from tests.admin.conftest import said, signed_in, with_roles
 from tests.admin.pages import form_of, problems_of
 from tests.admin.test_pages import queries
-from tests.factories import AppTemplateFactory, InstanceFactory, JobTemplateFactory, NodeFactory
+from tests.factories import AppTemplateFactory, InstanceFactory, JobTemplateFactory, NodeFactory, ProjectMemberFactory
 from workflows.models import WorkflowInstance
 
 LISTS = {
@@ -53,6 +54,40 @@ def test_a_template_is_copied(admin: Client, viewer: Client, page: str) -> None:
     assert said(copied) == ["web (copy) was made."]
     assert [made.name for made in rows] == ["web", "web (copy)"]
     assert rows[0].containers == rows[1].containers
+
+
+@pytest.mark.parametrize("page", ["apptemplate", "jobtemplate"])
+def test_a_member_takes_a_copy_of_a_global_template_into_a_project(db: None, page: str) -> None:
+    row = (AppTemplateFactory if page == "apptemplate" else JobTemplateFactory)(
+        name="web", scope="global", project_id=None, created_by="0"
+    )
+    client = signed_in(with_roles("mira", Role.MEMBER, projects=["p1"]))
+    ProjectMemberFactory(project_id="p2", user_id="0")
+    url = reverse(f"admin:templates_app_{page}_copy_button", args=[row.pk])
+
+    proposed = form_of(client.get(url))
+    nowhere = client.post(url, proposed | {"project_id": ""})
+    foreign = client.post(url, proposed | {"project_id": "p2"})
+    copied = client.post(url, proposed, follow=True)
+
+    assert proposed["project_id"] == "p1"
+    assert set(problems_of(nowhere)) == {"project_id"}
+    assert foreign.content.decode().count("only members of project p2 may create in it") == 1
+    assert 'data-error-of=""' not in foreign.content.decode()  # where a script would say it once more
+    assert said(copied) == ["web (copy) was made."]
+    made = type(row).objects.get(name="web (copy)")
+    assert (made.scope, made.project_id, made.containers) == ("project", "p1", row.containers)
+
+
+def test_an_administrators_copy_of_a_global_template_is_global(admin: Client) -> None:
+    row = JobTemplateFactory(name="web", scope="global", project_id=None)
+    url = reverse("admin:templates_app_jobtemplate_copy_button", args=[row.pk])
+
+    proposed = form_of(admin.get(url))
+    admin.post(url, proposed)
+
+    assert "project_id" not in proposed
+    assert JobTemplate.objects.get(name="web (copy)").scope == "global"
 
 
 @pytest.mark.parametrize("page", LISTS)

@@ -300,6 +300,7 @@ def test_staff_who_are_no_administrators_are_bound_by_the_services_rules(db: Non
     by_list = client.post(JOBS, data, follow=True)
 
     assert "only administrators may make a template global" in errors(made)["__all__"][0]
+    assert made.content.decode().count("only administrators may make a template global") == 1
     assert (changed.status_code, deleted.status_code) == (403, 403)
     assert "you may look at it, but not do this to it" in said(by_list)[0]
     assert list(JobTemplate.objects.values_list("name", flat=True)) == ["foreign"]
