@@ -7,13 +7,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from secflow.http.roles import Role
 from secflow.projects.models import ProjectMember
 from templates_app.models import AppTemplate, JobTemplate
 from tests.admin.building import INSTANCES, add_node_url, asking, build_url, node_url, send
-from tests.admin.conftest import said, signed_in, staff
+from tests.admin.conftest import said, signed_in, staff, with_roles
 from tests.admin.pages import form_of, problems_of
 from tests.admin.test_templates import APPS, JOBS, app_form, job_form
-from tests.factories import InstanceFactory, JobTemplateFactory, NodeFactory
+from tests.factories import InstanceFactory, JobTemplateFactory, NodeFactory, ProjectMemberFactory
 from workflows.domain.statuses import InstanceStatus
 from workflows.models import Event, WorkflowInstance, WorkflowNode
 from workflows.services.preflight import prepare
@@ -119,6 +120,43 @@ def test_forms_that_somebody_overtook_are_refused_with_the_fresh_values(admin: C
         assert form_of(refused, "name")["name"] == "theirs"
     node.refresh_from_db()
     assert (node.name, node.instance.name) == ("theirs", "theirs")
+
+
+def test_an_overtaken_form_is_closed_where_the_workflow_may_not_be_edited_any_more(admin: Client) -> None:
+    node = NodeFactory(name="before")
+    mine = form_of(admin.get(node_url(node)))
+    WorkflowNode.objects.update(name="theirs")
+    WorkflowInstance.objects.update(status="running")
+
+    page = admin.post(node_url(node), mine | {"name": "mine"}).content.decode()
+
+    assert "somebody else changed this" in page
+    assert 'value="theirs"' in page
+    assert 'name="_save"' not in page
+
+
+@pytest.mark.parametrize(("project", "is_offered"), [("p1", True), ("p2", False)])
+def test_editing_is_offered_where_it_is_allowed(db: None, project: str, is_offered: bool) -> None:
+    ProjectMemberFactory(project_id="p1", user_id="0")
+    node = NodeFactory(
+        template_id=JobTemplateFactory(containers=asking("TARGET"), created_by="0").pk,
+        instance=InstanceFactory(project_id="p1", created_by="0"),
+    )
+    client = signed_in(with_roles("oleg", Role.OPERATOR, Role.MEMBER, projects=[project]))
+    pages = {
+        f"{INSTANCES}{node.instance_id}/change/": f"{INSTANCES}{node.instance_id}/edit/",
+        f"{INSTANCES}{node.instance_id}/dry-run/": build_url(node.instance),
+        f"/admin/workflows/workflownode/{node.pk}/change/": node_url(node),
+    }
+
+    for page, edit in pages.items():
+        shown = client.get(page)
+        assert shown.status_code == 200
+        assert (f'href="{edit}"' in shown.content.decode()) is is_offered, page
+    dry_run = client.get(f"{INSTANCES}{node.instance_id}/dry-run/").content.decode()
+    assert "variable TARGET has no value" in dry_run
+    assert (f'href="{node_url(node)}"' in dry_run) is is_offered
+    assert client.get(build_url(node.instance)).status_code == (200 if is_offered else 403)
 
 
 def test_building_takes_the_right_and_the_access_of_the_api(viewer: Client) -> None:

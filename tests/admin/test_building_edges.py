@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.test import Client
 
-from tests.admin.building import INSTANCES, node_url, send
+from tests.admin.building import INSTANCES, build_url, node_url, send
+from tests.admin.conftest import said
 from tests.admin.pages import problems_of
 from tests.factories import InstanceFactory, NodeFactory
 
@@ -47,3 +48,23 @@ def test_edges_are_changed_and_removed(admin: Client) -> None:
     assert (moved.status_code, again.status_code, twice.status_code, asked.status_code) == (302, 302, 200, 200)
     assert "exists already" in twice.content.decode()
     assert [(edge["source"], edge["target"], edge["shared_pvc"]) for edge in instance.edges] == [(a.pk, b.pk, None)]
+
+
+def test_what_is_gone_already_is_deleted_without_a_fuss(admin: Client) -> None:
+    instance = InstanceFactory()
+    a, b = (NodeFactory(instance=instance, name=name) for name in "ab")
+    admin.post(f"{INSTANCES}{instance.pk}/edges/add/", {"source": a.pk, "target": b.pk, "shared_pvc": ""})
+    instance.refresh_from_db()
+    edge_id = instance.edges[0]["edge_id"]
+    pages = {
+        f"{INSTANCES}{instance.pk}/edges/delete/?edge={edge_id}": (f"edge {edge_id}", "edges"),
+        f"{INSTANCES}{instance.pk}/nodes/{b.pk}/delete/": (f"workflow node {b.pk}", "nodes"),
+    }
+
+    for page, (what, anchor) in pages.items():
+        admin.post(page, follow=True)
+        again = admin.post(page, follow=True)
+
+        assert again.redirect_chain == [(f"{build_url(instance)}#{anchor}", 302)]
+        assert said(again) == [f"{what} does not exist: there was nothing left to delete."]
+        assert admin.get(page).status_code == 404

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
 from tests.admin.building import INSTANCES, add_node_url, asking, node_url, send
 from tests.admin.pages import form_of, problems_of
 from tests.factories import AppTemplateFactory, InstanceFactory, JobTemplateFactory, NodeFactory
+from workflows.admin.building.neighbours import Neighbours
 from workflows.models import WorkflowInstance, WorkflowNode
 
 
@@ -153,3 +156,26 @@ def test_a_node_is_removed_with_its_edges(admin: Client) -> None:
     assert "1 edge with it" in asked
     assert instance.edges == []
     assert list(WorkflowNode.objects.values_list("name", flat=True)) == ["b"]
+
+
+class _Counted(dict[str, str]):
+    """Names that know how often all of them were gone through."""
+
+    walks = 0
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+
+def test_a_picker_of_many_nodes_tells_twins_apart_at_one_walk_over_them() -> None:
+    ids = [f"wf-node-n-{number:08}" for number in range(300)]
+    names = _Counted({pk: "twin" if number < 2 else f"n{number}" for number, pk in enumerate(ids)})
+    kinds = dict.fromkeys(ids, "job")
+    around = Neighbours(None, names, kinds, kinds, parents=[], before=frozenset(), possible=ids, claims=[])
+
+    labels = [option.label for option in around.source_options()]
+
+    assert names.walks == 1
+    assert len(labels) == 300
+    assert {label for label in labels if "(" in label} == {"twin (00000000)", "twin (00000001)"}

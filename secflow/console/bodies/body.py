@@ -90,7 +90,7 @@ class Body:
 
     def refreshed(self) -> Body:
         """The form with the values that the row has now."""
-        return Body(self.whole.fields, stored=self.stored, folds=self.whole.folds)
+        return Body(self.whole.fields, stored=self.stored, folds=self.whole.folds, is_disabled=self.is_disabled)
 
     def differences(self) -> list[tuple[str, str, str]]:
         """What was typed where the row has something else: label, typed, stored."""

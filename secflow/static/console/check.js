@@ -60,13 +60,8 @@ for (const body of document.querySelectorAll("[data-check]")) {
         signal: asked.signal,
       });
       if (!answer.ok) return;
-      const { problems, fragments } = await answer.json();
+      const { problems } = await answer.json();
       show(problems);
-      for (const [id, html] of Object.entries(fragments ?? {})) {
-        const place = document.getElementById(id);
-        if (place) place.innerHTML = html;
-      }
-      body.dataset.checked = String(Number(body.dataset.checked ?? 0) + 1);
     } catch (error) {
       // A newer question took its place, or the server cannot be reached: saving will tell.
       if (error.name !== "AbortError") summary.replaceChildren();
@@ -91,5 +86,4 @@ for (const body of document.querySelectorAll("[data-check]")) {
   form.addEventListener("focusout", (event) => {
     if (event.target.name) touched.add(event.target.name);
   });
-  if (body.dataset.checkNow !== undefined) soon();
 }

@@ -17,6 +17,7 @@ from secflow.console.bodies.pages import FormPages
 from secflow.console.roles import actor_of
 from secflow.http.yaml_text import write_yaml
 from workflows.admin.building.addresses import PREFIX, page_url
+from workflows.domain.actors import Right
 from workflows.domain.errors import DomainError, Forbidden, NotFound
 from workflows.domain.findings import Finding
 from workflows.models import WorkflowInstance
@@ -46,8 +47,13 @@ class FilePages(FormPages):
         return bool(request.user.has_perm("workflows.add_workflowinstance"))
 
     def has_do_build_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Whether the user may change instances."""
+        """Whether the user may change instances at all."""
         return bool(request.user.has_perm("workflows.change_workflowinstance"))
+
+    def may_build(self, request: HttpRequest, instance: WorkflowInstance) -> bool:
+        """Whether the user may change this instance."""
+        may_edit: bool = self.has_right(request, Right.EDIT, instance)  # type: ignore[attr-defined]
+        return may_edit and self.has_do_build_permission(request)
 
     @action(description="Import", url_path="import-file", permissions=["do_make"], icon="upload_file")
     def import_button(self, request: HttpRequest) -> HttpResponse:
@@ -59,7 +65,7 @@ class FilePages(FormPages):
         """What a start would make in the cluster, and what there is to say about it. Nothing is made."""
         instance = self.readable(request, object_id)
         preview = _allowed(lambda: previews.preview_instance(actor=actor_of(request), instance_id=instance.pk))
-        may_build = self.has_do_build_permission(request)
+        may_build = self.may_build(request, instance)
         context = {
             "title": f"{instance.name}: dry run",
             "instance": instance,

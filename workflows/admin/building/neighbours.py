@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,15 +38,15 @@ class Neighbours:
             ("Runs before this node", [id for id in self.possible if id in self.before]),
             ("Will run before this node then", [id for id in self.possible if id not in self.before]),
         )
+        count = Counter(self.names.values())
         return tuple(
-            Option(id, id, self._label(id, prefers), title)
+            Option(id, id, self._label(id, prefers, is_unique=count[self.names[id]] == 1), title)
             for title, ids in groups
             for id in sorted(ids, key=lambda id: (bool(prefers) and self.kinds[id] != prefers, self.names[id]))
         )
 
-    def _label(self, node_id: str, prefers: str) -> str:
-        twins = sum(1 for name in self.names.values() if name == self.names[node_id]) > 1
-        name = f"{self.names[node_id]} ({node_id[-8:]})" if twins else self.names[node_id]
+    def _label(self, node_id: str, prefers: str, *, is_unique: bool) -> str:
+        name = self.names[node_id] if is_unique else f"{self.names[node_id]} ({node_id[-8:]})"
         return (
             f"{name} – a job has no host name, so only the default counts"
             if prefers and self.kinds[node_id] != prefers

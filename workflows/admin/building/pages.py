@@ -23,7 +23,7 @@ from workflows.admin.building.instance_body import InstanceBody, NewInstanceBody
 from workflows.admin.building.node_body import NodeBody
 from workflows.admin.building.overview import build_context, node_page_context
 from workflows.admin.building.picking import template_cards
-from workflows.domain.errors import DomainError
+from workflows.domain.errors import DomainError, NotFound
 from workflows.models import WorkflowInstance
 from workflows.services import authoring_edges, authoring_nodes, copying
 
@@ -57,23 +57,19 @@ class BuildingPages(FilePages, CopyColumn):
         """The buttons of the operations, and those that lead to pages here."""
         shown = super().buttons_of(request, row)  # type: ignore[misc]
         own = [
-            ("edit_button", self.has_do_build_permission),
-            ("copy_button", self.may_copy),
-            ("dry_run_button", self.has_do_read_permission),
-            ("export_button", self.has_do_read_permission),
+            ("edit_button", self.may_build(request, row)),
+            ("copy_button", self.may_copy(request)),
+            ("dry_run_button", self.has_do_read_permission(request)),
+            ("export_button", self.has_do_read_permission(request)),
         ]
-        shown += [self.get_unfold_action(name) for name, may in own if may(request) and hasattr(self, name)]  # type: ignore[attr-defined]
+        shown += [self.get_unfold_action(name) for name, may in own if may and hasattr(self, name)]  # type: ignore[attr-defined]
         return list(shown)
 
     def may_copy(self, request: HttpRequest) -> bool:
         return self.has_do_make_permission(request)
 
-    def may_build(self, request: HttpRequest) -> bool:
-        """Whether the user may change instances at all."""
-        return bool(request.user.has_perm("workflows.change_workflowinstance"))
-
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return bool(request.user.has_perm("workflows.add_workflowinstance"))
+        return self.has_do_make_permission(request)
 
     # Pages.
 
@@ -205,7 +201,10 @@ class BuildingPages(FilePages, CopyColumn):
     def delete_node_view(self, request: HttpRequest, object_id: str, node_id: str) -> HttpResponse:
         """Asks, then removes a node with its edges."""
         draft = self._draft(request, object_id)
-        node = draft.node(unquote(node_id))
+        try:
+            node = draft.node(unquote(node_id))
+        except NotFound as err:
+            return self._gone(request, draft, err, anchor="#nodes")
 
         def call() -> None:
             authoring_nodes.delete_node(instance_id=draft.instance.pk, node_id=node.pk, actor=draft.actor)
@@ -220,7 +219,10 @@ class BuildingPages(FilePages, CopyColumn):
     def delete_edge_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Asks, then removes the edge `?edge=`."""
         draft = self._draft(request, object_id)
-        edge = draft.edge(request.GET.get("edge", ""))
+        try:
+            edge = draft.edge(request.GET.get("edge", ""))
+        except NotFound as err:
+            return self._gone(request, draft, err, anchor="#edges")
 
         def call() -> None:
             authoring_edges.delete_edge(instance_id=draft.instance.pk, edge_id=edge["edge_id"], actor=draft.actor)
@@ -232,11 +234,18 @@ class BuildingPages(FilePages, CopyColumn):
     # What they share.
 
     def _draft(self, request: HttpRequest, object_id: str, *, lock: bool = False) -> Draft:
-        if not self.may_build(request):
+        if not self.has_do_build_permission(request):
             raise PermissionDenied
         if self.get_object(request, unquote(object_id)) is None:  # type: ignore[attr-defined]
             raise Http404(f"there is no workflow with the id {object_id}")
         return load_draft(actor_of(request), unquote(object_id), lock=lock)
+
+    def _gone(self, request: HttpRequest, draft: Draft, err: NotFound, *, anchor: str) -> HttpResponse:
+        """For what is to be deleted and is not there: it was asked for twice, or somebody else was faster."""
+        if request.method != "POST":
+            raise Http404(err.message) from err
+        messages.warning(request, f"{err.message}: there was nothing left to delete.")
+        return HttpResponseRedirect(page_url("build", draft.instance.pk) + anchor)
 
     def _deletion(
         self, request: HttpRequest, draft: Draft, title: str, effect: str, call: Callable[[], None], *, anchor: str
