@@ -23,7 +23,7 @@ return [...document.querySelectorAll('a[href]')]
 def kind_of(address: str) -> str:
     """What pages have in common that differ only in the object and in the values of their query."""
     parts = urlsplit(address)
-    path = re.sub(r"/[^/]*\d[^/]*(?=/)", "/*", parts.path)
+    path = re.sub(r"/(wf-|[^/]*\d)[^/]*(?=/)", "/*", parts.path)  # not every id has a digit
     names = {name.partition("__")[0] for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - {
         "_changelist_filters"
     }
