@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import psutil
 import requests
@@ -71,12 +71,26 @@ class Api:
         return config.new_client_from_config(str(self.kubeconfig))
 
     def kubectl(self, *args: str, stdin: str = "", code: int = 0) -> str:
-        environment = {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self._home), "PATH": "/usr/bin:/bin"}
         done = subprocess.run(
-            [KUBECTL, *args], input=stdin, env=environment, capture_output=True, text=True, timeout=30, check=False
+            [KUBECTL, *args], input=stdin, env=self._environment, capture_output=True, text=True, timeout=30, check=False
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @contextmanager
+    def watching_kubectl(self, *args: str) -> Iterator[IO[str]]:
+        """What a kubectl that does not end by itself prints, as it comes."""
+        command = [KUBECTL, *args]
+        with subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout
+            finally:
+                process.terminate()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self._home), "PATH": "/usr/bin:/bin"}
 
 
 @contextmanager

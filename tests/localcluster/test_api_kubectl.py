@@ -154,13 +154,14 @@ def test_delete_waits_until_the_pod_is_gone(api: Api) -> None:
 
 def test_a_watched_get_prints_changes(api: Api) -> None:
     api.kubectl("create", "-f", "-", stdin=json.dumps(deployment("web")))
-    timer = threading.Timer(0.5, lambda: api.call(lambda: api.store.create("Deployment", deployment("late"))))
-    timer.start()
 
-    text = api.kubectl("get", "deploy", "-w", "--request-timeout=2s")
-    timer.join()
+    with api.watching_kubectl("get", "deploy", "-w", "--request-timeout=60s") as lines:
+        before = [lines.readline().split()[:2] for _ in range(2)]
+        # The list is printed, so this one comes by the watch.
+        api.call(lambda: api.store.create("Deployment", deployment("late")))
+        after = lines.readline().split()[:2]
 
-    assert [line.split()[:2] for line in text.splitlines()[:3]] == [["NAME", "READY"], ["web", "0/1"], ["late", "0/1"]]
+    assert [*before, after] == [["NAME", "READY"], ["web", "0/1"], ["late", "0/1"]]
 
 
 def test_logs_patch_scale_label_explain_and_rollout(api: Api) -> None:
