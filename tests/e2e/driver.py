@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from k8s_bridge.client import ClusterClient
 from k8s_bridge.errors import NotFound
-from tests.stack import PASSWORD, Stack, describe
+from tests.stack import PASSWORD, Stack, describe, eventually, objects_of
 
 Json = dict[str, Any]
 Found = TypeVar("Found")
@@ -122,6 +122,25 @@ class Driver:
 
     def remove(self, instance_id: str) -> Answer:
         return self.call("DELETE", f"/workflow-instances/{instance_id}")
+
+    def removed(self, instance_id: str) -> None:
+        """Removes the instance and returns once neither the API nor the cluster has anything of it.
+
+        What SecFlow says that it will do later is waited for; a client that is told to come again does so.
+        """
+
+        def is_accepted() -> bool:
+            answer = self.remove(instance_id)
+            if answer.status in (200, 404):
+                return True
+            message = answer.refused(500, "INTERNAL_ERROR")["message"]
+            assert message.endswith(("it goes by itself when they are", "it will be tried again")), answer
+            return message.endswith("it goes by itself when they are")
+
+        eventually(is_accepted, seconds=SECONDS, what=f"a deletion of {instance_id}")
+        path = f"/workflow-instances/{instance_id}"
+        eventually(lambda: self.call("GET", path).status == 404, seconds=SECONDS, what=f"the end of {instance_id}")
+        eventually(lambda: objects_of(self.stack.kubeconfig, instance_id) == [], what=f"nothing left of {instance_id}")
 
     def wait(self, instance_id: str, is_so: Callable[[Json], object], *, seconds: float = SECONDS) -> Json:
         """The instance, once it is so."""
