@@ -15,7 +15,8 @@ from tests.stack import PASSWORD, Stack, running_stack
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("cli") / "data") as running:
+    # A verb waits for its outcome as long as the command line waits for the answer, nearly: a busy machine may need that.
+    with running_stack(tmp_path_factory.mktemp("cli") / "data", env={"WAIT_SECONDS": "25"}) as running:
         yield running
 
 

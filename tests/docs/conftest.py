@@ -1,4 +1,4 @@
-"""One running SecFlow for all pages. Each page has a project's worth of it: use a project id of the page's own."""
+"""One running SecFlow for all pages and no longer. Each page has a project's worth of it: use a project id of the page's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from tests.stack import Stack, running_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("docs") / "data") as running:
+    # The pages show the outcome of a verb in its answer; a busy machine may need longer for it than is usual.
+    with running_stack(tmp_path_factory.mktemp("docs") / "data", env={"WAIT_SECONDS": "25"}) as running:
         yield running

@@ -13,11 +13,15 @@ from tests.e2e.driver import Driver
 from tests.e2e.project import Project, opened
 from tests.stack import Stack, Witness, running_stack
 
+# How long a verb waits for its outcome, which these tests expect in its answer: a busy machine may need more than is usual.
+PATIENCE = "45"
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack") / "data"
-    with running_stack(folder, kubeconfig=os.environ.get("SECFLOW_TEST_KUBECONFIG")) as running:
+    kubeconfig = os.environ.get("SECFLOW_TEST_KUBECONFIG")
+    with running_stack(folder, kubeconfig=kubeconfig, env={"WAIT_SECONDS": PATIENCE}) as running:
         yield running
 
 

@@ -76,6 +76,7 @@ def test_five_deliveries_of_one_launch_make_one_object_and_one_event(monkeypatch
     assert Event.objects.filter(instance_id=instance.pk, node_id=workload.node_id).count() == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("app", [False, True], ids=["job", "app with a Service"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("verb", ["stop", "uninitialize", "delete"])
@@ -91,7 +92,7 @@ def test_nothing_is_left_of_a_launch_that_a_removal_overtook(
 
         assert removal.result is None
         # Well below the time of a lease: who made the object for nothing says so.
-        eventually(lambda: not Cleanup.objects.filter(pk=instance.pk).exists(), seconds=20, what="the clean-up")
+        eventually(lambda: not Cleanup.objects.filter(pk=instance.pk).exists(), what="the clean-up")
 
     assert objects_of(instance) == []
     assert not Workload.objects.filter(pk=workload.pk).exclude(state="gone").exists()

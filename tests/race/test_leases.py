@@ -20,7 +20,7 @@ ME = Actor(id="1", name="me")
 
 
 def test_a_launch_that_takes_longer_than_its_lease_stays_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=5))
     monkeypatch.setattr(launching, "RENEWAL", 0.2)
     instance = workflow({"a": job("true")})
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
@@ -31,7 +31,7 @@ def test_a_launch_that_takes_longer_than_its_lease_stays_with_its_worker(monkeyp
         assert gated.reached.wait(30)
         first = Workload.objects.get(pk=workload.pk).lease_until
         assert first is not None
-        eventually(lambda: (Workload.objects.get(pk=workload.pk).lease_until or first) > first + timedelta(seconds=1.5))
+        eventually(lambda: (Workload.objects.get(pk=workload.pk).lease_until or first) > first + timedelta(seconds=6))
         taken = launching.claim_launches([workload.pk])
         gated.open.set()
         made = slow.result
@@ -57,6 +57,7 @@ def test_a_lease_that_is_over_is_taken_by_the_next_worker(monkeypatch: pytest.Mo
     assert time.monotonic() > dead.lease.until
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_clean_up_does_not_wait_for_a_dead_worker_whose_object_was_seen() -> None:
     instance = workflow({"a": job("sleep 300")})
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)

@@ -196,6 +196,7 @@ def test_two_that_see_the_same_objects_move_each_node_once() -> None:
     assert Workload.objects.count() == 16
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_what_happened_while_another_one_had_the_shard_is_seen_on_return() -> None:
     """The first watcher remembers what it saw last: that must not hide what it has to see now."""
     sleeper = web_app(image="busybox:latest", command=["sh", "-c", "sleep 300"], readiness_probe=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,8 @@ def cluster(transactional_db: None, _gateway_reset: None) -> None:
 
 
 @pytest.fixture
-def engine(cluster: None) -> Iterator[None]:
-    """Worker, watcher and sweeps, all real, in threads of this process."""
+def engine(cluster: None, settings: Any) -> Iterator[None]:
+    """Worker, watcher and sweeps, all real, in threads of this process. Verbs wait for them as long as a busy machine needs."""
+    settings.SECFLOW = replace(settings.SECFLOW, wait_seconds=50.0)
     with running_worker(), running_watcher(), running_sweeps():
         yield
