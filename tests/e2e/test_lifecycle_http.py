@@ -82,7 +82,8 @@ KEPT = ("status", "run_count", "last_run_at", "started_at", "finished_at", "is_a
 
 def brought_to(status: str, driver: Driver, *, more_apps: int = 0) -> str:
     """An instance with an app node and a job node in this status. `initializing` needs a worker that sleeps."""
-    script = {"failed": "exit 1", "running": "sleep 3600"}.get(status, "true")
+    # A run that the test itself starts is not over before the test has looked at it.
+    script = {"failed": "exit 1", "succeeded": "true"}.get(status, "sleep 3600")
     nodes = [app(driver.app_template(), "site"), job(driver.job_template(script, backoff_limit=0), "work")]
     nodes += [app(driver.app_template(), f"more-{number}") for number in range(more_apps)]
     one = driver.instance(nodes, [("site", "work")], **TRIGGERABLE)
@@ -240,7 +241,8 @@ def test_only_an_active_instance_takes_the_triggers_of_the_page(driver: Driver) 
 
     assert refused["details"] == {"is_active": False}
     assert driver.act(one, "activate").ok()["is_active"] is True
-    assert driver.run(one, "trigger")["run_count"] == 1
+    driver.act(one, "trigger").ok()
+    assert driver.read(one)["run_count"] == 1
 
 
 @pytest.mark.parametrize(
@@ -249,8 +251,8 @@ def test_only_an_active_instance_takes_the_triggers_of_the_page(driver: Driver) 
         ("pending", "initialize", {"initialized", "initializing"}),
         ("pending", "start", {"running"}),
         ("initialized", "force initialize", {"initialized", "initializing"}),
-        ("initialized", "trigger", {"running", "succeeded"}),
-        ("initialized", "http trigger", {"running", "succeeded"}),
+        ("initialized", "trigger", {"running"}),
+        ("initialized", "http trigger", {"running"}),
         ("running", "stop", {"stopped"}),
     ],
 )
@@ -262,7 +264,7 @@ def test_of_twenty_at_once_one_wins(driver: Driver, status: str, what: str, foun
     answers = at_once(20, lambda _: call(driver, before))
 
     assert target is not None
-    if what not in ("force initialize", "trigger", "http trigger"):  # what these lead to may allow the next one
+    if what != "force initialize":  # what this leads to allows the next one
         assert Counter(answer.status for answer in answers) == {200: 1, 400: 19}
     refused = [answer for answer in answers if answer.status != 200]
     assert {answer.refused(400, "VALIDATION_ERROR")["details"]["status"] for answer in refused} <= found
