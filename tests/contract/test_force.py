@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.cluster]
 
 def test_pods_that_do_not_end_are_removed_by_force_and_the_others_stay(stage: Stage) -> None:
     deaf, well = (
-        stage.job("trap '' TERM", "while true; do sleep 1; done", name="wf-deaf"),
+        stage.job("trap '' TERM", "echo deaf", "while true; do sleep 1; done", name="wf-deaf"),
         stage.job(STAY, name="wf-well"),
     )
     owner = stage.owner()
@@ -24,6 +24,8 @@ def test_pods_that_do_not_end_are_removed_by_force_and_the_others_stay(stage: St
     stage.gateway.ensure_workload(well, stage.owner(node="b"))
     for spec in (deaf, well):
         stage.wait_for(lambda spec=spec: stage.phase("Pod", spec.name, "running"), f"the pod of {spec.name}")  # type: ignore[misc]
+    # Before its trap it would end when it is told to.
+    stage.wait_for(lambda: "deaf" in stage.gateway.pod_logs(stage.namespace, deaf.name).text, "the trap")
     stage.gateway.delete_workload(stage.namespace, "Job", deaf.name, _uid(stage, deaf.name))
     (pod,) = stage.wait_for(lambda: _ending(stage, deaf.name), "a pod that is told to end")
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
 
 # A job that was told to end and answers with success has not done its work. The other one says that it was killed.
-POLITE = "trap 'exit 0' TERM; sleep 3600 & wait"
+POLITE = "trap 'exit 0' TERM; echo ready; sleep 3600 & wait"
 KILLED = "trap 'exit 143' TERM; sleep 3600 & wait"
 # Only the first try stays: what comes after it ends at once.
 ONLY_ONCE = "test -e /data/begun && exit 0; trap 'exit 143' TERM; touch /data/begun; echo begun; sleep 3600 & wait"
@@ -29,6 +29,13 @@ def running(project: Project, one: str) -> Json:
         return any(pod["status"].get("phase") == "Running" for pod in project.pods(found["nodes"][0]))
 
     return dict(project.wait(one, is_at_work)["nodes"][0])
+
+
+def running_politely(project: Project, one: str) -> Json:
+    """The first node, a job of POLITE, once it would take its end well: before its trap it would die of it."""
+    work = running(project, one)
+    eventually(lambda: project.logs(one, work) == "ready\n", what="the trap")
+    return work
 
 
 def synced_until(project: Project, one: str, *, has_warning: bool) -> Json:
@@ -93,7 +100,7 @@ def test_a_pod_of_a_job_that_somebody_deletes_is_tried_again(project: Project) -
 def test_a_job_that_is_deleted_fails_also_when_its_process_ends_without_an_error(project: Project) -> None:
     after = project.job_template("true")
     one = project.instance([job(project.job_template(POLITE), "work"), job(after, "after")], [("work", "after")])
-    work = running(project, one)
+    work = running_politely(project, one)
 
     project.delete("Job", work["k8s_resource_name"])
 
@@ -153,7 +160,7 @@ def test_a_finished_job_that_is_deleted_stays_succeeded(project: Project) -> Non
 
 def test_a_job_that_somebody_ends_by_a_deadline_fails_with_that_reason(project: Project) -> None:
     one = project.instance([job(project.job_template(POLITE), "work")])
-    work = running(project, one)
+    work = running_politely(project, one)
 
     def hurry(found: Json) -> None:
         found["spec"]["activeDeadlineSeconds"] = 1
@@ -239,7 +246,7 @@ def test_labels_and_notes_that_others_add_are_left_alone(project: Project, stack
 
 def test_an_object_that_loses_our_labels_is_nobodys_and_is_not_removed(project: Project) -> None:
     one = project.instance([job(project.job_template(POLITE), "work")])
-    work = running(project, one)
+    work = running_politely(project, one)
     name = work["k8s_resource_name"]
 
     def disown(found: Json) -> None:

@@ -91,7 +91,10 @@ def test_a_job_that_somebody_deletes_leaves_the_words_of_its_ending_pod() -> Non
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
     started = NodeRun.objects.filter(instance=instance, clock_started_at__isnull=False)
     eventually(started.exists, what="the start")
-    found = gateway().list_instance(namespace_of(instance.project_id), instance.pk)["Job"][0]["metadata"]
+    namespace = namespace_of(instance.project_id)
+    found = gateway().list_instance(namespace, instance.pk)["Job"][0]["metadata"]
+    # Its words come after its trap, before which it would end at once.
+    eventually(lambda: gateway().pod_logs(namespace, found["name"]).text == "still here\n", what="the words")
 
     gateway().delete_workload(found["namespace"], "Job", found["name"], found["uid"])
 

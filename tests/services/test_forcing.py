@@ -14,7 +14,7 @@ from workflows.services.cluster import gateway
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
 ME = Actor(id="1", name="me")
-DEAF = "trap '' TERM; while true; do sleep 1; done"
+DEAF = "trap '' TERM; echo deaf; while true; do sleep 1; done"
 
 
 def test_pods_that_do_not_end_go_and_the_journal_says_who_removed_them() -> None:
@@ -29,12 +29,16 @@ def test_pods_that_do_not_end_go_and_the_journal_says_who_removed_them() -> None
         return [pod["status"]["phase"] for pod in gateway().pods_of(namespace, workload.name)]
 
     eventually(lambda: phases() == ["Running"], what="the pod")
+    # Before its trap it would end when it is told to.
+    eventually(lambda: gateway().pod_logs(namespace, workload.name).text == "deaf\n", what="the trap")
     assert forcing.force_delete_pods(instance_id=instance.pk, actor=ME) == []
     gateway().delete_workload(namespace, workload.kind, workload.name, workload.uid or "")
-    eventually(
-        lambda: all(pod["metadata"].get("deletionTimestamp") for pod in gateway().pods_of(namespace, workload.name)),
-        what="a pod that is told to end",
-    )
+
+    def is_told() -> bool:
+        (pod,) = gateway().pods_of(namespace, workload.name)
+        return bool(pod["metadata"].get("deletionTimestamp"))
+
+    eventually(is_told, what="a pod that is told to end")
 
     (gone,) = forcing.force_delete_pods(instance_id=instance.pk, actor=ME)
 
