@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from secflow.runtime.api_client import ApiClient
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "e2e-Password-not-secret"
+LOGIN_SECONDS = 600.0  # an access token is good for half an hour
 
 # The argument of a command line that tells which process it is.
 ROLES = {
@@ -48,10 +49,16 @@ class Stack:
     kubeconfig: str
     redis_url: str
     database_url: str
-    api: ApiClient = field(init=False)
+    _client: ApiClient | None = None
+    _login_at: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.api = ApiClient(f"http://127.0.0.1:{self.port}", username="admin", password=PASSWORD)
+    @property
+    def api(self) -> ApiClient:
+        """The API as the admin, logged in anew long before the token of the last login is too old."""
+        if self._client is None or time.monotonic() > self._login_at + LOGIN_SECONDS:
+            self._login_at = time.monotonic()
+            self._client = ApiClient(f"http://127.0.0.1:{self.port}", username="admin", password=PASSWORD)
+        return self._client
 
     def pids(self, role: str) -> list[int]:
         """The processes of one role, as the supervisor has them now."""
