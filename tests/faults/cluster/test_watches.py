@@ -145,13 +145,19 @@ def test_f26_a_job_is_collected_in_the_moment_of_its_end(stage: Stage) -> None:
 
 def test_f26_a_job_is_collected_before_anybody_saw_its_end(stage: Stage) -> None:
     """Fault: the Job ends and is collected while the cluster cannot be reached. Criterion: no hang and no silent success."""
-    one = stage.driver.instance([job(stage.driver.job_template("sleep 2", ttl_seconds_after_finished=0), "work")])
+    signs = {"volume_mounts": [{"pvc_name": "signs", "mount_path": "/data"}]}
+    until = "until test -e /data/go; do sleep 0.1; done"
+    template = stage.driver.job_template(until, container=signs, ttl_seconds_after_finished=0)
+    stage.make_claim("signs")
+    one = stage.driver.instance([job(template, "work")])
     stage.start(one)
     resource = stage.wait_for_object("Job", one, "work")["metadata"]["name"]
     stage.wait_for_node(one, "work", "running")
 
     with stage.proxy.outage():
+        stage.run_foreign_pod("go", "touch /data/go", claim="signs")
         eventually(lambda: stage.read("Job", resource) is None, what="the end of the job and its removal")
+    stage.delete("Pod", "go")
     ended = stage.driver.wait_for(one, "succeeded", "failed")
 
     assert ended["status"] == "failed"
