@@ -89,6 +89,7 @@ def test_a_part_that_hangs_does_not_hold_the_answer(
 
 @pytest.mark.django_db(transaction=True)
 def test_answers_are_kept_for_a_moment(parts: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FRESH_SECONDS", 3600.0)
     asked: list[int] = []
     parts(cluster=lambda: asked.append(1))
 

@@ -6,8 +6,11 @@ import signal
 
 import pytest
 
+from secflow.runtime.claims import ensure_claims
+from secflow.runtime.definition import Claim
 from tests.cli.terminal import Cli
 from tests.e2e.driver import Driver, job
+from tests.stack import Stack
 
 pytestmark = pytest.mark.e2e
 HIDE_CURSOR, SHOW_CURSOR, UP = "\x1b[?25l", "\x1b[?25h", "\x1b[1A"
@@ -52,11 +55,29 @@ def test_without_colours_the_table_still_moves(cli: Cli, chain: str) -> None:
     assert UP in terminal.raw
 
 
-def test_elsewhere_each_change_is_a_line(cli: Cli, chain: str) -> None:
-    lines = cli.run("run", "chain", "--watch").ok().splitlines()
+def test_elsewhere_each_change_is_a_line(cli: Cli, stack: Stack, driver: Driver) -> None:
+    """Each job goes on until its line has been seen."""
+    ensure_claims(stack.kubeconfig, driver.project, [Claim("signs", "1Mi")])
+    signs = {"volume_mounts": [{"pvc_name": "signs", "mount_path": "/data"}]}
+    names = ("first", "second", "third")
+    nodes = [
+        job(driver.job_template(f"until test -e /data/{name}; do sleep 0.1; done", container=signs), name)
+        for name in names
+    ]
+    driver.instance(nodes, [("first", "second"), ("second", "third")], name="chain")
+
+    lines, waiting = [], list(names)
+    with cli.start("run", "chain", "--watch") as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            lines.append(line)
+            if waiting and line.split()[2:4] == [waiting[0], "running"]:
+                sign = driver.job_template(f"touch /data/{waiting.pop(0)}", container=signs)
+                driver.run(driver.instance([job(sign, "sign")], name="sign"))
+        assert running.wait(30) == 0
 
     facts = [line.split()[2:4] for line in lines[:-1]]
-    for name in ("first", "second", "third"):
+    for name in names:
         assert facts.count([name, "running"]) == 1
         assert facts.count([name, "succeeded"]) == 1
         assert facts.index([name, "running"]) < facts.index([name, "succeeded"])

@@ -41,7 +41,7 @@ def runs(project: Project) -> dict[str, str]:
             ),
             "used up",
         ),
-        "short": alone(project.job_template("echo short-lived", ttl_seconds_after_finished=5), "short"),
+        "short": alone(project.job_template("echo short-lived", ttl_seconds_after_finished=20), "short"),
         "kept": alone(project.job_template("echo kept", ttl_seconds_after_finished=None), "kept"),
         "plain": alone(plain, "plain"),
         "given": alone(plain, "given", resources=NODE_RESOURCES),

@@ -72,7 +72,13 @@ class Api:
 
     def kubectl(self, *args: str, stdin: str = "", code: int = 0) -> str:
         done = subprocess.run(
-            [KUBECTL, *args], input=stdin, env=self._environment, capture_output=True, text=True, timeout=30, check=False
+            [KUBECTL, *args],
+            input=stdin,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -55,15 +55,19 @@ async def test_readiness_follows_the_probe(each: Stand, probe: dict[str, Any]) -
 
 async def test_a_failed_readiness_probe_takes_the_pod_out(stand: Stand) -> None:
     container = {
+        "volumeMounts": [{"name": "w", "mountPath": "/w"}],
         "readinessProbe": {
-            "exec": {"command": ["test", "!", "-e", "/tmp/sick"]},
+            "exec": {"command": ["test", "!", "-e", "/w/sick"]},
             "periodSeconds": 1,
+            "timeoutSeconds": 5,
             "failureThreshold": 1,
-        }
+        },
     }
-    stand.store.create("Pod", pod("p", ["sh", "-c", "sleep 2; touch /tmp/sick; sleep 60"], container=container))
+    spec = pod("p", ["sleep", "60"], container=container, volumes=[{"name": "w", "emptyDir": {}}])
+    uid = stand.store.create("Pod", spec)["metadata"]["uid"]
     await stand.ready("p")
 
+    (stand.home / "pods" / uid / "volumes" / "w" / "sick").touch()
     await stand.until("Pod", "p", lambda p: conditions(p)["Ready"][0] == "False")
 
     event = await stand.event("p", "Unhealthy")

@@ -178,13 +178,15 @@ def test_an_instance_with_a_crowd_of_nodes_rests_between_two_looks_and_the_other
     first, second = (seen(wanted(crowd, name), Phase.SUCCEEDED) for name in ("n0", "n1"))
     running: dict[str, int] = {}
 
-    inbox.rest(crowd.pk, 0.2)
+    third = seen(wanted(other, "a"), Phase.SUCCEEDED)
+
+    inbox.rest(crowd.pk, 2)
     inbox.put(first)
-    inbox.put(seen(wanted(other, "a"), Phase.SUCCEEDED))
+    inbox.put(third)
     inbox.put(second)
 
-    assert [found.instance_id for found in inbox.take(5)] == [other.pk]
-    assert inbox.take(5) == [first, second]
+    assert inbox.take(10) == [third]
+    assert inbox.take(10) == [first, second]
     assert apply_observations([first, second], running=running) == 2
     assert running == {crowd.pk: CROWD + 3}
 

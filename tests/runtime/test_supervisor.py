@@ -88,9 +88,10 @@ def test_output_has_the_name_before_it_and_is_kept(stage: Stage) -> None:
 def test_a_process_that_dies_is_started_again_and_said_so(stage: Stage) -> None:
     with stage.supervise(shell("victim", "echo $$ >> born; exec sleep 60")) as supervisor:
         supervisor.bring_up()
-        wait_until((stage.folder / "born").exists, seconds=30)
+        born = stage.folder / "born"
+        wait_until(lambda: born.exists() and born.read_text().endswith("\n"), seconds=30)
         os.kill(supervisor.process("victim").popen.pid, signal.SIGKILL)  # type: ignore[union-attr]
-        supervisor.run(until=lambda: len((stage.folder / "born").read_text().split()) == 2)
+        supervisor.run(until=lambda: len(born.read_text().split()) == 2)
 
     assert "victim was ended by SIGKILL; it is started again in 0.5 s.\n" in stage.said
     assert "victim was started again.\n" in stage.said

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from k8s_bridge.kinds import object_path
-from templates_app.models import AppTemplate
+from secflow.runtime.claims import ensure_claims
+from secflow.runtime.definition import Claim
 from tests.engine import WEB, ends, eventually, job, node, objects_of, statuses, web_app, workflow
 from workflows.domain.actors import Actor
 from workflows.domain.errors import Invalid, WrongStatus
@@ -25,27 +27,34 @@ from workflows.services.triggers import trigger_instance
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("engine")]
 ME = Actor(id="1", name="me")
 
-# Ready as long as a file is there: so a test can take readiness away from outside.
-WHILE_FILE = {
+SIGNS = {"pvc_name": "signs", "mount_path": "/data", "sub_path": None, "read_only": False}
+# Ready as long as a file is not there: so a test can take readiness away from outside.
+WHILE_WELL = {
     "type": "exec",
-    "command": ["sh", "-c", "test ! -e /tmp/broken"],
+    "command": ["sh", "-c", "test ! -e /data/broken"],
     "port": None,
     "path": None,
     "initial_delay_seconds": 0,
     "period_seconds": 1,
-    "timeout_seconds": 1,
+    "timeout_seconds": 5,
     "failure_threshold": 1,
     "success_threshold": 1,
 }
 
 
-def breakable(seconds: int) -> AppTemplate:
-    """An app that is ready at once and stops being ready after some seconds, for four seconds."""
-    template = web_app(readiness_probe=WHILE_FILE)
-    words = f"sleep {seconds}; touch /tmp/broken; sleep 4; rm /tmp/broken; sleep 600"
-    template.containers = [template.containers[0] | {"image": "busybox:latest", "command": ["sh", "-c", words]}]
-    template.save()
-    return template
+def breakable(kubeconfig: Path) -> WorkflowInstance:
+    """A draft with an app `web`, which is ready as long as nobody has broken it."""
+    fields = {"image": "busybox:latest", "command": ["sh", "-c", "sleep 600"], "volume_mounts": [SIGNS]}
+    instance = workflow({"web": web_app(readiness_probe=WHILE_WELL, **fields)})
+    ensure_claims(str(kubeconfig), instance.project_id, [Claim("signs", "1Mi")])
+    return instance
+
+
+def signal(instance: WorkflowInstance, script: str) -> None:
+    """Runs the script beside the app, where it has its signs."""
+    other = workflow({"a": job(script, volume_mounts=[SIGNS])}, project_id=instance.project_id)
+    lifecycle.start_instance(instance_id=other.pk, actor=ME)
+    assert ends(other) == "succeeded"
 
 
 def deployment_uid(instance: WorkflowInstance) -> str:
@@ -136,29 +145,33 @@ def test_the_watchdog_fails_an_old_set_up_and_gives_up_what_waits() -> None:
     assert not Workload.objects.filter(instance=instance, state="launching").exists()
 
 
-def test_an_app_that_loses_readiness_in_set_up_goes_back_to_running_and_forth() -> None:
-    instance = workflow({"web": breakable(4)})
+def test_an_app_that_loses_readiness_in_set_up_goes_back_to_running_and_forth(cluster_kubeconfig: Path) -> None:
+    instance = breakable(cluster_kubeconfig)
 
     lifecycle.initialize_instance(instance_id=instance.pk, actor=ME)
 
     eventually(lambda: statuses(instance) == {"": "initialized", "web": "succeeded"}, what="readiness")
+    signal(instance, "touch /data/broken")
     eventually(lambda: statuses(instance)["web"] == "running", what="the loss")
+    signal(instance, "rm /data/broken")
     eventually(lambda: statuses(instance)["web"] == "succeeded", what="readiness again")
     assert statuses(instance)[""] == "initialized"
     assert node(instance, "web").message is None
 
 
-def test_an_app_that_loses_readiness_after_its_run_keeps_its_status_and_sync_warns() -> None:
-    instance = workflow({"web": breakable(6)})
+def test_an_app_that_loses_readiness_after_its_run_keeps_its_status_and_sync_warns(cluster_kubeconfig: Path) -> None:
+    instance = breakable(cluster_kubeconfig)
     lifecycle.start_instance(instance_id=instance.pk, actor=ME)
     assert ends(instance) == "succeeded"
     workload = Workload.objects.get(instance=instance)
 
+    signal(instance, "touch /data/broken")
     eventually(lambda: not Workload.objects.get(pk=workload.pk).is_ready, what="the loss")
     syncing.sync_instance(instance_id=instance.pk, actor=ME)
     assert statuses(instance) == {"": "succeeded", "web": "succeeded"}
     assert warnings(instance) == (True, "web: the app is no longer ready")
     assert node(instance, "web").message == "the app is no longer ready"
+    signal(instance, "rm /data/broken")
     eventually(lambda: Workload.objects.get(pk=workload.pk).is_ready, what="readiness again")
     syncing.sync_instance(instance_id=instance.pk, actor=ME)
 
@@ -194,8 +207,6 @@ def test_runs_back_to_back_each_have_one_new_job() -> None:
     for _ in range(3):
         eventually(lambda: statuses(instance)[""] == "succeeded", what="the run")
         trigger_instance(instance_id=instance.pk, actor=ME)
-        with pytest.raises(WrongStatus):
-            trigger_instance(instance_id=instance.pk, actor=ME)
     eventually(lambda: statuses(instance)[""] == "succeeded", what="the last run")
 
     assert list(Run.objects.filter(instance=instance).order_by("number").values_list("number", "status")) == [
@@ -203,6 +214,17 @@ def test_runs_back_to_back_each_have_one_new_job() -> None:
     ]
     assert Workload.objects.filter(instance=instance).count() == 8
     eventually(lambda: sum(item.startswith("Job/") for item in objects_of(instance)) == 2, what="two jobs")
+
+
+def test_a_run_under_way_refuses_another_one() -> None:
+    instance = workflow({"a": job("sleep 300")}, run_mode="persistent")
+    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
+
+    with pytest.raises(WrongStatus):
+        trigger_instance(instance_id=instance.pk, actor=ME)
+
+    assert WorkflowInstance.objects.get(pk=instance.pk).run_count == 1
+    lifecycle.stop_instance(instance_id=instance.pk, actor=ME)
 
 
 def test_a_deployment_deleted_at_rest_warns_and_the_next_run_makes_it_again() -> None:

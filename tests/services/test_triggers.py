@@ -160,12 +160,13 @@ print([counter_at({redis_url!r}).count("trigger:{instance.pk}:calls", seconds=60
 
 
 def test_the_count_begins_again_when_its_time_is_over(change_settings: Callable[..., None], redis_url: str) -> None:
-    change_settings(trigger_rate=Rate(count=1, seconds=1))
+    change_settings(trigger_rate=Rate(count=1, seconds=60))
     instance = flow(status="running")
     assert [type(answer_of(instance)) for _ in range(3)] == [WrongStatus, RateLimited, RateLimited]
     with redis.Redis.from_url(redis_url) as client:
         (key,) = client.keys(f"*{instance.pk}*")
-        assert 0 < client.pttl(key) <= 1000
+        assert 0 < client.pttl(key) <= 60_000
+        client.pexpire(key, 1)
         eventually(lambda: not client.exists(key), seconds=10, what="the end of the window")
 
     assert type(answer_of(instance)) is WrongStatus
@@ -231,10 +232,10 @@ def test_a_valkey_that_comes_back_is_used_again(redis_url: str) -> None:
         client.client_kill_filter(_id=str(counter._client.client_id()))
 
     assert counter.count("back", seconds=60)[0] == 2
-    counter._pause_until = time.monotonic() + 0.2
+    counter._pause_until = time.monotonic() + 60
     with pytest.raises(rates.CannotCount, match="a moment ago"):
         counter.count("back", seconds=60)
-    eventually(lambda: time.monotonic() > counter._pause_until, what="the end of the pause")
+    counter._pause_until = time.monotonic()
     assert counter.count("back", seconds=60)[0] == 3
 
 

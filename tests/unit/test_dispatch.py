@@ -84,7 +84,7 @@ def test_a_flood_that_does_not_end_is_sent_in_the_longest_time(sent: Sent) -> No
 
 
 def test_a_gatherer_that_was_stopped_sends_nothing(sent: Sent) -> None:
-    gatherer = Gatherer("task", seconds=0.05, longest=1)
+    gatherer = Gatherer("task", seconds=60, longest=60)
     gatherer.add("ids", [1])
     timer = gatherer._timer
     assert timer is not None
@@ -92,6 +92,7 @@ def test_a_gatherer_that_was_stopped_sends_nothing(sent: Sent) -> None:
     gatherer.stop()
     timer.join(10)
 
+    assert not timer.is_alive()
     assert sent.portions == []
 
 

@@ -255,12 +255,14 @@ def test_a_stream_is_woken_from_another_thread(cluster: ScriptedCluster, client:
     stream.close()
     stream.interrupt()  # nobody to wake any more: no error
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15  # half of the silence that it would have waited for
 
 
 def test_abandoned_answers_leave_no_sockets_open(cluster: ScriptedCluster, client: ClusterClient) -> None:
     cluster.script("GET /version", lambda call: call.refuse(503, "ServiceUnavailable"))
-    descriptors = Path("/proc/self/fd")
+
+    def open_now() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     def attempt() -> None:
         with pytest.raises(errors.ServerTrouble):
@@ -268,12 +270,14 @@ def test_abandoned_answers_leave_no_sockets_open(cluster: ScriptedCluster, clien
 
     attempt()
     gc.collect()
-    before = len(list(descriptors.iterdir()))
+    before = open_now()
     for _ in range(20):
         attempt()
-    time.sleep(0.05)
 
-    assert len(list(descriptors.iterdir())) <= before + 2
+    end = time.monotonic() + 10  # the server in this process closes its ends when its threads get their turn
+    while open_now() > before + 2:
+        assert time.monotonic() < end, f"{before} descriptors have become {open_now()}"
+        time.sleep(0.01)
 
 
 def test_importing_the_library_loads_neither_the_official_client_nor_django() -> None:
