@@ -5,7 +5,8 @@ carry the same number. So `bind` is stopped by a seccomp filter, the launcher wr
 given to it) over the one in the caller's memory, and the call goes on. `connect` to 127.0.0.1 is turned the same way
 when the pod itself listens there. Only TCP with a fixed port is touched; everything else passes as it is.
 
-Linux 5.6 or later on x86-64 and arm64; `supported()` is False elsewhere and pods then share 127.0.0.1.
+Linux 5.9 or later on x86-64 and arm64: earlier kernels do not tell when a filter has no process left. `supported()` is
+False elsewhere and pods then share 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import errno
 import fcntl
 import os
 import platform
+import re
 import select
 import selectors
 import socket
@@ -32,6 +34,7 @@ _CONTINUE: Final = 1
 _NEW_LISTENER: Final = 1 << 3
 _SET_FILTER: Final = 1
 _PIDFD_GETFD: Final = 438
+_FIRST_KERNEL: Final = (5, 9)
 _RET_ALLOW: Final = 0x7FFF0000
 _RET_NOTIFY: Final = 0x7FC00000
 _LOAD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
@@ -63,9 +66,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def supported() -> bool:
-    """Whether this kind of machine is known; whether the kernel allows it, only a real start tells."""
-    return _machine is not None
+def supported(release: str | None = None) -> bool:
+    """Whether this kind of machine and this kernel (`release` as uname gives it) can do it; whether the kernel allows
+    it, only a real start tells."""
+    version = re.match(r"(\d+)\.(\d+)", release or platform.release())
+    return _machine is not None and version is not None and (int(version[1]), int(version[2])) >= _FIRST_KERNEL
 
 
 def hand_over(link: socket.socket) -> None:
@@ -151,15 +156,20 @@ class Translator:
         self._listening.pop(address, None)
 
     def _serve(self, listener: int, address: str, ports: dict[int, int], selector: selectors.BaseSelector) -> None:
+        # Before Linux 6.11 a receive waits for ever when the pod has no process left, so it is asked for first.
+        events = _events(listener)
+        if not events & select.POLLIN:
+            # An error without a hang-up only says that a signal interrupted the question.
+            if events & (select.POLLHUP | select.POLLNVAL):
+                self._leave(listener, selector)
+            return
         notification = bytearray(_NOTIFICATION.size)
         try:
             fcntl.ioctl(listener, _RECEIVE, notification, True)
         except OSError as error:
-            if error.errno == errno.EINTR:
-                return
-            if error.errno != errno.ENOENT or _is_hung_up(listener):
-                selector.unregister(listener)
-                os.close(listener)
+            # ENOENT: the caller was killed since. The next event tells whether others are left.
+            if error.errno not in (errno.EINTR, errno.ENOENT):
+                self._leave(listener, selector)
             return
         id, pid, _, number, _, _, *args = _NOTIFICATION.unpack(notification)
         # When the caller is gone or out of reach, its call goes on unchanged, and fails or not as it would have.
@@ -170,6 +180,11 @@ class Translator:
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
+
+    @staticmethod
+    def _leave(listener: int, selector: selectors.BaseSelector) -> None:
+        selector.unregister(listener)
+        os.close(listener)
 
     def _translate(self, pid: int, number: int, args: list[int], address: str, ports: dict[int, int]) -> None:
         assert _machine is not None
@@ -199,10 +214,11 @@ class Translator:
             os.close(memory)
 
 
-def _is_hung_up(listener: int) -> bool:
+def _events(descriptor: int) -> int:
+    """What poll says about a descriptor now."""
     poll = select.poll()
-    poll.register(listener, select.POLLIN)
-    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+    poll.register(descriptor, select.POLLIN)
+    return sum(event for _, event in poll.poll(0))
 
 
 def _socket_facts(pid: int, fd: int, family: int) -> tuple[bool, bool]:
