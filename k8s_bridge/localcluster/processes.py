@@ -116,18 +116,20 @@ class Launcher:
         self._ready = loop.create_future()
         loop.add_reader(ours, self._read)
 
-    async def stop(self, seconds: float = 5.0) -> None:
-        """End the launcher and, with it, every process that is still there."""
+    async def stop(self, seconds: float = 5.0) -> bool:
+        """End the launcher and, with it, every process that is still there; False when it had to be killed and may
+        have left some."""
         self._closing = True
         self._disconnect()
         child, self._child = self._child, None
         if child is None:
-            return
+            return True
         try:
-            await asyncio.to_thread(child.wait, seconds)
+            return await asyncio.to_thread(child.wait, seconds) == 0
         except subprocess.TimeoutExpired:
             child.kill()
             await asyncio.to_thread(child.wait)
+            return False
 
     def submit(self, spec: LaunchSpec, stdout: int, stderr: int) -> Process:
         """Ask for a process. The two descriptors are copied; they may be closed right after this call."""

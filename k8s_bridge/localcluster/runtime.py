@@ -43,7 +43,7 @@ class _Handler(Protocol):
 class Runtime:
     """Runs what is in `store`. `data_dir` holds logs, claims and pods' files; it must belong to this runtime alone.
 
-    SandboxError, ImageMapError or NoRangeLeft from `start` when the options cannot be met on this host.
+    SandboxError, ImageMapError, NoRangeLeft or StateError from `start` when the options cannot be met on this host.
     """
 
     def __init__(self, store: Store, data_dir: Path, options: RuntimeOptions | None = None) -> None:
@@ -177,8 +177,8 @@ class Runtime:
             self._services.close()
         if self._pods is not None:
             await self._pods.stop()
-        if self._shared is not None:
-            await self._shared.launcher.stop()
+        if self._shared is not None and await self._shared.launcher.stop():
+            self._shared.leftovers.forget()
         if self._range is not None:
             self._range.release()
 
