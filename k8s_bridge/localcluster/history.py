@@ -120,7 +120,10 @@ class Watch:
 
     @property
     def resource_version(self) -> int:
-        """Everything up to this version has been handed out: what a bookmark says."""
+        """Everything up to this version has been handed out: what a bookmark says. Expired when the reader fell behind
+        the history: there is no such version any more."""
+        if self._position < self._history.first:
+            raise self.too_slow()
         return self._current() if self._position == self._history.end else self._behind()
 
     def _behind(self) -> int:

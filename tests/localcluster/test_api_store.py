@@ -207,7 +207,8 @@ async def test_a_watch_that_fell_behind_and_one_too_old_are_expired() -> None:
     for number in range(30):
         store.create("ConfigMap", config_map(f"a{number}"))
 
-    for read in (slow.ready, lambda: store.watch("ConfigMap", start), lambda: store.watch("ConfigMap", 10**9)):
+    reads = (slow.ready, lambda: slow.resource_version, lambda: store.watch("ConfigMap", start))
+    for read in (*reads, lambda: store.watch("ConfigMap", 10**9)):
         with pytest.raises(StoreError) as error:
             read()
         assert (error.value.status, error.value.reason) == (410, "Expired")
