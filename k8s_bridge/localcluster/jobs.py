@@ -76,9 +76,15 @@ class JobController(Controller):
             else:
                 self.wake(key_of(obj))
         elif owner := controller_of(obj, "Job"):
-            if type == "DELETED":
+            key = (obj["metadata"]["namespace"], owner["name"])
+            if type == "DELETED" and self._is_open(key, owner["uid"]):
                 self._gone.setdefault(owner["uid"], {})[obj["metadata"]["uid"]] = obj
-            self.wake((obj["metadata"]["namespace"], owner["name"]))
+            self.wake(key)
+
+    def _is_open(self, key: Key, uid: str) -> bool:
+        """Whether this very Job is there and has yet to count its pods."""
+        job = self.store.find("Job", *key)
+        return job is not None and job["metadata"]["uid"] == uid and final_condition(job) is None
 
     def reconcile(self, key: Key) -> None:
         job = self.store.find("Job", *key)
@@ -225,11 +231,12 @@ class _Sync:
 
     def _verdict(self, active: list[Object]) -> tuple[str, str, str] | None:
         """(condition, reason, message) when the Job is over."""
+        for found in self._status.get("conditions") or ():
+            # Announced is decided, although the pods that showed why may be gone.
+            if (found["type"], found["status"]) == ("FailureTarget", "True"):
+                return ("Failed", found["reason"], found["message"])
         if self._status.get("succeeded"):
             return ("Complete", *_COMPLETED)
-        for found in self._status.get("conditions") or ():
-            if (found["type"], found["status"], found["reason"]) == ("FailureTarget", "True", _FAILURE_POLICY):
-                return ("Failed", _FAILURE_POLICY, found["message"])
         limit = int(self._job["spec"].get("backoffLimit", 6))
         if self._status.get("failed", 0) > limit or self._restarted_too_often(active, limit):
             return ("Failed", *_BACKOFF_LIMIT)

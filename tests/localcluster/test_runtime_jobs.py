@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from k8s_bridge.localcluster.jobs import job_backoff
+from k8s_bridge.localcluster.controller import RuntimeOptions, owner_reference
+from k8s_bridge.localcluster.events import Recorder
+from k8s_bridge.localcluster.jobs import JobController, job_backoff
+from k8s_bridge.localcluster.store import Store
 from tests.localcluster.runtimestand import Stand, conditions, job, running
 
 pytestmark = pytest.mark.asyncio
@@ -118,6 +121,36 @@ async def test_restarts_in_the_pod_count_with_on_failure(stand: Stand) -> None:
     await stand.until_state(lambda: not stand.pods_of("j"), "Pod")
 
 
+async def test_a_job_that_restarted_too_often_gets_no_other_pod(stand: Stand) -> None:
+    made = job("j", ["sh", "-c", SLOW_SECOND_RUN], backoffLimit=1, restartPolicy="OnFailure")
+    spec = made["spec"]["template"]["spec"]
+    spec |= {"terminationGracePeriodSeconds": 1, "volumes": [{"name": "w", "emptyDir": {}}]}
+    spec["containers"][0]["volumeMounts"] = [{"name": "w", "mountPath": "/w"}]
+    queue = stand.store.subscribe("Pod")
+
+    stand.store.create("Job", made)
+
+    found = await stand.until("Job", "j", is_over)
+    assert conditions(found)["Failed"] == ("True", "BackoffLimitExceeded")
+    assert found["status"]["failed"] == 1
+    assert [queue.get_nowait()[0] for _ in range(queue.qsize())].count("ADDED") == 1
+
+
+async def test_nothing_is_kept_of_a_deleted_job(tmp_path: Path) -> None:
+    store, options = Store(None), RuntimeOptions()
+    controller = JobController(store, options, Recorder(store, options.now, "job-controller", ""))
+    made = store.create("Job", job("j", ["true"]))
+    owned = {"metadata": {"name": "p", "ownerReferences": [owner_reference(made)]}, "spec": {"containers": []}}
+    pod = store.create("Pod", owned)
+
+    controller.handle("DELETED", "Pod", pod)
+    assert list(controller._gone) == [made["metadata"]["uid"]]
+    controller.handle("DELETED", "Job", store.delete("Job", "default", "j"))
+    controller.handle("DELETED", "Pod", pod)
+
+    assert controller._gone == {}
+
+
 async def test_the_deadline_fails_the_job_and_stops_its_pod(stand: Stand) -> None:
     stand.store.create("Job", job("j", ["sleep", "60"], activeDeadlineSeconds=1))
 
@@ -189,6 +222,8 @@ async def test_deleting_a_job_deals_with_its_pods(stand: Stand, propagation: str
         await stand.until_gone("Pod", name)
 
 
+# Fails at once, then ignores its end for as long as it may.
+SLOW_SECOND_RUN = "if test -e /w/once; then trap '' TERM; while :; do sleep 0.05; done; fi; touch /w/once; exit 1"
 DISRUPTED = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
 
 
