@@ -30,13 +30,12 @@ class Volumes:
         self._places: dict[str, Path] = {}
 
     def binds(self, container: Object) -> tuple[Bind, ...]:
-        """The mounts of `container`. VolumeError for a volume that is missing, of an unknown type, or misused."""
-        return tuple(self._bind(container, mount) for mount in container.get("volumeMounts") or ())
-
-    def prepare(self) -> None:
-        """Make every volume of the pod ready. VolumeError names the first that cannot be."""
-        for volume in self._pod["spec"].get("volumes") or ():
-            self._place(volume)
+        """The mounts of `container`. VolumeError for a volume that is missing, of an unknown type, misused, or that
+        this host cannot give."""
+        try:
+            return tuple(self._bind(container, mount) for mount in container.get("volumeMounts") or ())
+        except OSError as error:
+            raise VolumeError(f"MountVolume.SetUp failed: {error}") from error
 
     def _bind(self, container: Object, mount: Object) -> Bind:
         name = mount["name"]
@@ -55,10 +54,11 @@ class Volumes:
         if sub_path.startswith("/") or ".." in Path(sub_path).parts:
             raise VolumeError(f'subPath "{sub_path}" of volume "{name}" must be relative and must not contain ".."')
         found = place / sub_path
-        if not found.exists():
-            found.mkdir(parents=True)
+        # Before anything is made: a link in the volume may lead anywhere.
         if not Path(os.path.realpath(found)).is_relative_to(os.path.realpath(place)):
             raise VolumeError(f'subPath "{sub_path}" of volume "{name}" leads out of the volume')
+        if not found.exists():
+            found.mkdir(parents=True)
         return found
 
     def _place(self, volume: Object) -> Path:

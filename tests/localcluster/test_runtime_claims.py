@@ -93,6 +93,19 @@ async def test_a_link_in_a_claim_cannot_lead_a_sub_path_out(stand: Stand) -> Non
     assert "leads out of the volume" in event["message"]
 
 
+async def test_a_sub_path_through_a_link_makes_nothing_outside(stand: Stand, tmp_path: Path) -> None:
+    made = stand.store.create("PersistentVolumeClaim", claim("c"))
+    await stand.output("one", "true", **claim_volume("c", "/d"))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (stand.home / "claims" / made["metadata"]["uid"] / "out").symlink_to(outside)
+
+    stand.store.create("Pod", pod("p", ["true"], **claim_volume("c", "/d", subPath="out/a/b")))
+
+    assert "leads out of the volume" in (await stand.event("p", "FailedMount"))["message"]
+    assert list(outside.iterdir()) == []
+
+
 async def test_a_claim_lives_until_its_last_pod_has_ended(stand: Stand) -> None:
     made = stand.store.create("PersistentVolumeClaim", claim("c"))
     folder = stand.home / "claims" / made["metadata"]["uid"]
