@@ -2,8 +2,8 @@
 
 Why it exists: forking the server costs milliseconds and must not run Python between fork and exec with threads about;
 this process is small, has one thread and may enter a user namespace of its own. When the server's end of the socket
-closes, it ends every process group it started, then itself. Should it be killed, the kernel ends its children, and the
-server their groups.
+closes, it ends every process group it started and whatever left its group, then itself. Should it be killed, the kernel
+ends its children, and the server their groups.
 
 Protocol on one stream socket, each way: 4 bytes length (big endian), then JSON. Requests:
 * {"op": "start", "id", "argv", "env", "cwd", "limits", "root", "binds", "host_name", "private_processes", "wrapped",
@@ -34,6 +34,7 @@ from k8s_bridge.localcluster import addressing, isolation
 _LENGTH: Final = struct.Struct(">I")
 _MAX_FDS: Final = 16
 _PIPE_TEXT: Final = 4096
+_SHUTDOWN_SECONDS: Final = 4
 _TERM_BIT: Final = 1 << (signal.SIGTERM - 1)
 
 
@@ -70,6 +71,7 @@ class Launcher:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        isolation.adopt_orphans()
         if self._user_namespace:
             isolation.enter_user_namespace()
         self._selector.register(self._link, selectors.EVENT_READ, self._read_requests)
@@ -93,6 +95,16 @@ class Launcher:
         for pid in self._children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+        # Without a process namespace, what made a session of its own is in no group that is known. It becomes a child
+        # of this process when its parent ends, so that killing and reaping children gets to all of it in the end. The
+        # alarm ends this process should one of them not be killable.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_SHUTDOWN_SECONDS)
+        while children := _children(os.getpid()):
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
         os._exit(0)
 
     def _read_requests(self) -> None:
@@ -256,12 +268,16 @@ class Launcher:
 
 
 def _first_child(pid: int) -> int | None:
+    found = _children(pid)
+    return found[0] if found else None
+
+
+def _children(pid: int) -> list[int]:
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            found = file.read().split()
+            return [int(child) for child in file.read().split()]
     except OSError:
-        return None
-    return int(found[0]) if found else None
+        return []
 
 
 def _ignores_by_default(pid: int) -> bool:
