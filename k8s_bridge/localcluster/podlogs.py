@@ -7,6 +7,7 @@ same length. A line longer than 16 KiB is cut into P parts and a final F part.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from k8s_bridge.localcluster.store import Store
 MAX_LINE: Final = 16 * 1024
 _BLOCK: Final = 64 * 1024
 _READS: Final = 8
+# The largest pipe that a process may ask for without special rights.
+_PIPE: Final = 1024 * 1024
 _TIME: Final = 30
 _FLAG: Final = _TIME + 8
 _HEADER: Final = _TIME + 10
@@ -111,17 +114,23 @@ class LogWriter:
 
     def finish(self) -> None:
         """The container has ended: take what is still in the pipes, close everything, let the followers go."""
-        for stream in list(self._streams):
-            try:
-                while data := os.read(stream.fd, _BLOCK):
-                    self._feed(stream, data)
-            except BlockingIOError:
-                # A process that outlived the container still holds the pipe; it is not waited for.
-                pass
-            self._end(stream)
-        os.close(self._file)
-        _open_writers.pop(self._path, None)
-        self._tell()
+        try:
+            for stream in list(self._streams):
+                self._drain(stream)
+                self._end(stream)
+        finally:
+            os.close(self._file)
+            _open_writers.pop(self._path, None)
+            self._tell()
+
+    def _drain(self, stream: _Stream) -> None:
+        # A process that outlived the container still holds the pipe; it is not waited for, and it may write without
+        # pause: what was in the pipe at the container's end is not more than this.
+        left = _PIPE
+        with contextlib.suppress(BlockingIOError):
+            while left > 0 and (data := os.read(stream.fd, _BLOCK)):
+                left -= len(data)
+                self._feed(stream, data)
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, set()
