@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 INSTALL: Final = "install bubblewrap, or let this user make user namespaces, and restart the local cluster"
 _PROBE_TIMEOUT: Final = 10.0
+_BLOCK: Final = 64 * 1024
+_OUTPUT: Final = 4096
 _PROBE_ADDRESS: Final = "127.97.255.254"
 
 
@@ -247,30 +251,43 @@ async def run(
     seconds: float = _PROBE_TIMEOUT,
 ) -> tuple[int, str]:
     """Run a short command to its end; (exit code, first 4 KiB of its output). A start that fails gives 126 and the
-    reason; after `seconds` the command is killed and the code is 124."""
+    reason; after `seconds`, or when the caller is cancelled, the command is killed; the code is then 124."""
     try:
         spec = sandbox.launch_spec(view)
-    except LaunchError as error:
+        read_end, write_end = os.pipe()
+    except (LaunchError, OSError) as error:
         return 126, str(error)
-    read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
+    loop = asyncio.get_running_loop()
+    kept = bytearray()
+
+    def drain() -> None:
+        """Read on after the part that is kept: a full pipe would stop the command."""
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(read_end, _BLOCK)
+            kept.extend(data[: _OUTPUT - len(kept)])
+            if not data:
+                loop.remove_reader(read_end)
+
     try:
-        process = launcher.submit(spec, write_end, write_end)
-    finally:
-        os.close(write_end)
-    try:
-        await process.started
-        code = await asyncio.wait_for(asyncio.shield(process.ended), seconds)
-    except LaunchError as error:
-        return 126, str(error)
-    except TimeoutError:
-        launcher.signal(process, 9)
-        await process.ended
-        code = 124
-    finally:
         try:
-            text = os.read(read_end, 4096).decode(errors="replace")
-        except BlockingIOError:
-            text = ""
+            process = launcher.submit(spec, write_end, write_end)
+        finally:
+            os.close(write_end)
+        loop.add_reader(read_end, drain)
+        try:
+            await asyncio.shield(process.started)
+            code = await asyncio.wait_for(asyncio.shield(process.ended), seconds)
+        except BaseException:
+            launcher.signal(process, signal.SIGKILL)
+            raise
+    except TimeoutError:
+        await asyncio.shield(process.ended)
+        code = 124
+    except (LaunchError, OSError) as error:
+        return 126, str(error)
+    finally:
+        drain()
+        loop.remove_reader(read_end)
         os.close(read_end)
-    return code, text
+    return code, kept.decode(errors="replace")
