@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import shutil
 import signal
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _STEADY: Final = 600.0
 _RETRY: Final = 2.0
 _START_ERROR: Final = 128
+_MEMORY_FACTOR: Final = 8
+_LEAST_MEMORY: Final = 2 * 2**30
 
 
 class ContainerRunner:
@@ -77,6 +80,15 @@ class ContainerRunner:
                 self.record.finished = True
                 return
             self.record.restart_count += 1
+            await self._drop_old_runs()
+
+    async def _drop_old_runs(self) -> None:
+        """Remove what nobody can see any more: the last run's files, and the log of the run before it."""
+        worker, record = self._worker, self.record
+        layer = worker.folder / record.name / str(record.restart_count - 1)
+        await asyncio.to_thread(shutil.rmtree, layer, ignore_errors=True)
+        old = podlogs.log_path(worker.shared.data_dir, worker.uid, record.name, record.restart_count - 2)
+        old.unlink(missing_ok=True)
 
     async def _back_off(self, ran: float) -> None:
         """The first restart follows at once, the later ones after a time that doubles."""
@@ -210,36 +222,41 @@ class ContainerRunner:
             record.last_state = record.state
         record.container_id = podlogs.container_id(worker.uid, name, record.restart_count)
         began = worker.now()
+        probing: list[asyncio.Task[None]] = []
         try:
             self._process = process = self._submit(view, log)
             self._tell_start()
-            pid = await process.started
+            # Shielded: when another container of the pod fails, the launcher's own futures must not be cancelled.
+            shared.leftovers.note(await asyncio.shield(process.started))
+            probing = self._begin(view)
+            code = await asyncio.shield(process.ended)
         except LaunchError as error:
-            log.finish()
             text = f"failed to start container: {error}"
             worker.warning("Failed", f"Error: {text}", name)
             self._end(_START_ERROR, "StartError", began, message=text)
             return _START_ERROR
-        shared.leftovers.note(pid)
-        probing = self._begin(view)
-        code = await process.ended
-        for task in probing:
-            task.cancel()
-        log.finish()
+        finally:
+            for task in probing:
+                task.cancel()
+            log.finish()
         self._end(code, "Completed" if code == 0 else "Error", began)
         return code
 
     def _submit(self, view: ContainerView, log: podlogs.LogWriter) -> Process:
         shared = self._worker.shared
-        spec = shared.sandbox.launch_spec(view)
-        if shared.sandbox.private_root:
-            make_directory(view.layer, view.cwd)
-        out, err = log.pipe("stdout"), log.pipe("stderr")
+        ends: list[int] = []
         try:
-            return shared.launcher.submit(spec, out, err)
+            spec = shared.sandbox.launch_spec(view)
+            if shared.sandbox.private_root:
+                make_directory(view.layer, view.cwd)
+            ends.append(log.pipe("stdout"))
+            ends.append(log.pipe("stderr"))
+            return shared.launcher.submit(spec, *ends)
+        except OSError as error:
+            raise LaunchError(str(error)) from error
         finally:
-            os.close(out)
-            os.close(err)
+            for end in ends:
+                os.close(end)
 
     def _tell_start(self) -> None:
         worker, name = self._worker, self.record.name
@@ -347,12 +364,21 @@ class ContainerRunner:
             self._killing.cancel()
         self._killing = loop.call_later(grace, launcher.signal, process, int(signal.SIGKILL))
 
+    async def kill(self) -> None:
+        """End the process, if there is one, when nobody else waits for it, and note its end."""
+        process = self._process
+        if process is not None:
+            self.terminate(0)
+            code = await process.ended
+            self._end(code, "Completed" if code == 0 else "Error", self._worker.now())
+
 
 def _limits(spec: Object) -> tuple[tuple[int, int], ...]:
-    """No core files; a memory limit bounds the data of each process, which is not the sum over a container."""
+    """No core files. A memory limit is a brake against a process that eats the machine, no more: the kernel counts what
+    a process may write to, used or not, so that a few threads alone reach a limit that they are far below."""
     limits = [(resource.RLIMIT_CORE, 0)]
     text = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
     amount = quantities.parse(str(text)) if text else None
     if amount is not None and amount > 0:
-        limits.append((resource.RLIMIT_DATA, int(amount)))
+        limits.append((resource.RLIMIT_DATA, max(int(amount) * _MEMORY_FACTOR, _LEAST_MEMORY)))
     return tuple(limits)

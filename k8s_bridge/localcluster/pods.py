@@ -163,10 +163,14 @@ class PodWorker:
         """Returns when the pod has ended; it is removed from the store when its deletion was asked for."""
         has_place = False
         try:
-            if await self._schedule():
-                has_place = True
-                self._bind()
-                await self._run_containers()
+            try:
+                if await self._schedule():
+                    has_place = True
+                    self._bind()
+                    await self._run_containers()
+            except Exception as error:
+                logger.exception("a pod's worker failed", extra={"pod": self.pod["metadata"]["name"]})
+                await self._fail(error)
             self._finish()
         finally:
             if has_place:
@@ -263,6 +267,17 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             for runner in main:
                 group.create_task(runner.run())
+
+    async def _fail(self, error: BaseException) -> None:
+        """What nobody foresaw must not lose the pod: all of it is ended, it is Failed, and its status says why."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        text = f"{type(error).__name__}: {error}"
+        if self._record.verdict is None:
+            self._record.verdict = ("Failed", "InternalError", text)
+        self._stopping.set()
+        await asyncio.gather(*(runner.kill() for runner in self._runners))
+        self.warning("Failed", f"Error: {text}")
 
     def _finish(self) -> None:
         if self._record.scheduled:

@@ -361,7 +361,7 @@ async def test_an_unknown_volume_type_is_refused_with_a_reason(stand: Stand) -> 
 async def test_a_memory_limit_bounds_the_process(stand: Stand) -> None:
     made = pod(
         "p",
-        ["python3", "-c", "bytearray(400 * 2**20)"],
+        ["python3", "-c", "bytearray(3 * 2**30)"],
         image="python:3.12",
         container={"resources": {"limits": {"memory": "128Mi"}}},
     )
