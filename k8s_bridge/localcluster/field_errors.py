@@ -10,11 +10,11 @@ from k8s_bridge.localcluster.errors import StoreError
 from k8s_bridge.localcluster.history import encode
 from k8s_bridge.localcluster.resources import Resource
 
-DNS_LABEL: Final = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-DNS_1035_LABEL: Final = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
-_SUBDOMAIN: Final = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_NAME_PART: Final = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
-_PORT_NAME: Final = re.compile(r"^(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+DNS_1035_LABEL: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME_PART: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_PORT_NAME: Final = re.compile(r"(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 LABEL_RULE: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
@@ -42,20 +42,20 @@ PORT_NAME_RULE: Final = (
 
 
 def is_subdomain(text: str) -> bool:
-    return len(text) <= 253 and bool(_SUBDOMAIN.match(text))
+    return len(text) <= 253 and bool(_SUBDOMAIN.fullmatch(text))
 
 
 def is_label_value(text: str) -> bool:
-    return not text or bool(_NAME_PART.match(text))
+    return not text or bool(_NAME_PART.fullmatch(text))
 
 
 def is_qualified_name(text: str) -> bool:
     prefix, slash, name = text.rpartition("/")
-    return bool(_NAME_PART.match(name)) and (not slash or is_subdomain(prefix))
+    return bool(_NAME_PART.fullmatch(name)) and (not slash or is_subdomain(prefix))
 
 
 def is_port_name(text: str) -> bool:
-    return bool(_PORT_NAME.match(text))
+    return bool(_PORT_NAME.fullmatch(text))
 
 
 def is_port(value: Any) -> bool:

@@ -47,7 +47,7 @@ def _check_name(errors: FieldErrors, path: str, name: Any, seen: set[str]) -> No
         return
     if not name:
         errors.required(path)
-    elif not DNS_LABEL.match(name):
+    elif not DNS_LABEL.fullmatch(name):
         errors.invalid(path, name, LABEL_RULE)
     elif name in seen:
         errors.duplicate(path, name)

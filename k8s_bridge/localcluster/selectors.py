@@ -31,6 +31,8 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
     "Node": frozenset({"spec.unschedulable"}),
     "Service": frozenset({"spec.clusterIP", "spec.type"}),
 }
+# Operators of a matchExpressions rule, as conditions.
+OPERATORS: Final = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
 _EVERY_KIND: Final = frozenset({"metadata.name", "metadata.namespace"})
 # A selector on these shows a value also where the object has left the field out.
 _ABSENT: Final[dict[str, str]] = {"spec.unschedulable": "false", "status.successful": "0"}
@@ -107,9 +109,8 @@ def matches_label_selector(selector: dict[str, Any] | None, labels: dict[str, st
         return False
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
-    words = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
     return all(
-        Requirement(rule["key"], words[rule["operator"]], frozenset(rule.get("values") or ())).holds(labels)
+        Requirement(rule["key"], OPERATORS[rule["operator"]], frozenset(rule.get("values") or ())).holds(labels)
         for rule in selector.get("matchExpressions") or ()
     )
 

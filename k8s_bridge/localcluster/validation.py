@@ -15,12 +15,12 @@ from k8s_bridge.localcluster import field_errors as rules
 from k8s_bridge.localcluster.field_errors import FieldErrors
 from k8s_bridge.localcluster.podspec_validation import PROTOCOLS, check_pod_spec, check_quantity
 from k8s_bridge.localcluster.resources import BY_KIND
-from k8s_bridge.localcluster.selectors import matches_label_selector
+from k8s_bridge.localcluster.selectors import OPERATORS, matches_label_selector
 from k8s_bridge.localcluster.store import FOREGROUND, ORPHAN, clone
 
 Object = dict[str, Any]
 
-_DATA_KEY: Final = re.compile(r"^[-._a-zA-Z0-9]{1,253}$")
+_DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _ANNOTATIONS_LIMIT: Final = 256 * 1024
 _DATA_LIMIT: Final = 1024 * 1024
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -88,9 +88,9 @@ def _check_metadata(errors: FieldErrors, kind: str, meta: Object) -> None:
 
 def _name_rule(kind: str) -> tuple[Callable[[str], bool], str]:
     if kind == "Namespace":
-        return lambda name: bool(rules.DNS_LABEL.match(name)), rules.LABEL_RULE
+        return lambda name: bool(rules.DNS_LABEL.fullmatch(name)), rules.LABEL_RULE
     if kind == "Service":
-        return lambda name: bool(rules.DNS_1035_LABEL.match(name)), rules.LABEL_1035_RULE
+        return lambda name: bool(rules.DNS_1035_LABEL.fullmatch(name)), rules.LABEL_1035_RULE
     return rules.is_subdomain, rules.SUBDOMAIN_RULE
 
 
@@ -110,6 +110,18 @@ def _check_template(errors: FieldErrors, template: Object, path: str) -> None:
     check_pod_spec(errors, template["spec"], f"{path}.spec")
 
 
+def _check_selector(errors: FieldErrors, selector: Object | None, template: Object) -> None:
+    """`selector` can be understood and selects the pods of `template`."""
+    labels = template["metadata"].get("labels") or {}
+    is_known = True
+    for at, rule in enumerate((selector or {}).get("matchExpressions") or ()):
+        if rule["operator"] not in OPERATORS:
+            errors.unsupported(f"spec.selector.matchExpressions[{at}].operator", rule["operator"], OPERATORS)
+            is_known = False
+    if is_known and not matches_label_selector(selector, labels):
+        errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+
+
 def _check_pod(errors: FieldErrors, pod: Object) -> None:
     check_pod_spec(errors, pod["spec"], "spec")
 
@@ -125,9 +137,7 @@ def _check_job(errors: FieldErrors, job: Object) -> None:
     restart = spec["template"]["spec"]["restartPolicy"]
     if restart == "Always":
         errors.required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    labels = spec["template"]["metadata"].get("labels") or {}
-    if not matches_label_selector(spec.get("selector"), labels):
-        errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+    _check_selector(errors, spec.get("selector"), spec["template"])
 
 
 def _check_deployment(errors: FieldErrors, deployment: Object) -> None:
@@ -140,11 +150,11 @@ def _check_deployment(errors: FieldErrors, deployment: Object) -> None:
     elif strategy["type"] == "Recreate" and strategy.get("rollingUpdate"):
         detail = "may not be specified when strategy `type` is 'Recreate'"
         errors.forbidden("spec.strategy.rollingUpdate", detail)
-    selector, labels = (spec["selector"], spec["template"]["metadata"].get("labels") or {})
+    selector = spec["selector"]
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         errors.invalid("spec.selector", selector, "empty selector is invalid for deployment")
-    elif not matches_label_selector(selector, labels):
-        errors.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+    else:
+        _check_selector(errors, selector, spec["template"])
     _check_template(errors, spec["template"], "spec.template")
     if spec["template"]["spec"]["restartPolicy"] != "Always":
         errors.unsupported("spec.template.spec.restartPolicy", spec["template"]["spec"]["restartPolicy"], ("Always",))
@@ -167,7 +177,7 @@ def _check_service(errors: FieldErrors, service: Object) -> None:
         name = port.get("name") or ""
         if not name and len(ports) > 1:
             errors.required(f"{place}.name")
-        elif name and not rules.DNS_LABEL.match(name):
+        elif name and not rules.DNS_LABEL.fullmatch(name):
             errors.invalid(f"{place}.name", name, rules.LABEL_RULE)
         elif name in names:
             errors.duplicate(f"{place}.name", name)
@@ -202,7 +212,7 @@ def _check_data(errors: FieldErrors, obj: Object) -> None:
     for section in ("data", "binaryData"):
         for key, value in (obj.get(section) or {}).items():
             size += len(value)
-            if not _DATA_KEY.match(key):
+            if not _DATA_KEY.fullmatch(key):
                 detail = "a valid key must consist of alphanumeric characters, '-', '_' or '.'"
                 errors.invalid(f"{section}[{key}]", key, detail)
     if size > _DATA_LIMIT:

@@ -193,6 +193,18 @@ def test_the_plain_objects_are_accepted_and_filling_them_twice_changes_nothing(b
         ),
         (pod("a", livenessProbe={"grpc": {"port": 1}}), "spec.containers[0].livenessProbe.grpc", "FieldValueForbidden"),
         (_at(config_map("a"), "data", {"a/b": "c"}), "data[a/b]", "FieldValueInvalid"),
+        (_at(config_map("a"), "data", {"a\n": "c"}), "data[a\n]", "FieldValueInvalid"),
+        (_at(config_map("a"), "metadata.name", "a\n"), "metadata.name", "FieldValueInvalid"),
+        (_at(SERVICE, "metadata.name", "a\n"), "metadata.name", "FieldValueInvalid"),
+        (_at(config_map("a"), "metadata.labels", {"a": "b\n"}), "metadata.labels", "FieldValueInvalid"),
+        (_at(config_map("a"), "metadata.labels", {"a\n": "b"}), "metadata.labels", "FieldValueInvalid"),
+        (_at(SERVICE, "spec.ports.0.targetPort", "web\n"), "spec.ports[0].targetPort", "FieldValueInvalid"),
+        (_at(pod("a"), f"{ONE}.name", "a\n"), "spec.containers[0].name", "FieldValueInvalid"),
+        (
+            _at(deployment("a"), "spec.selector.matchExpressions", [{"key": "app", "operator": "Has"}]),
+            "spec.selector.matchExpressions[0].operator",
+            "FieldValueNotSupported",
+        ),
         (_at(EVENT, "involvedObject.namespace", "other"), "involvedObject.namespace", "FieldValueInvalid"),
     ],
 )
@@ -230,6 +242,7 @@ def test_all_causes_come_at_once_in_the_words_of_kubernetes() -> None:
         (_at(SECRET, "data", {"a": "!"}), "data[a]: not valid base64 data"),
         (_at(EVENT, "firstTimestamp", "today"), "firstTimestamp: 'today' is not an RFC 3339 time"),
         (pod("a", resources={"limits": {"cpu": "much"}}), "resources.limits[cpu]: 'much' is no quantity"),
+        (pod("a", resources={"limits": {"cpu": "1\n"}}), "resources.limits[cpu]: '1\\n' is no quantity"),
         (_at(pod("a"), "metadata", "x"), "metadata: expected an object, got a string"),
     ],
 )
