@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from k8s_bridge.localcluster import podlogs
+from k8s_bridge.localcluster.address_range import NoRangeLeft
 from k8s_bridge.localcluster.controller import RuntimeOptions
+from k8s_bridge.localcluster.errors import StateError
 from k8s_bridge.localcluster.images import ImageMapError
 from k8s_bridge.localcluster.logs import LogOptions, LogSource
 from k8s_bridge.localcluster.runtime import Runtime
@@ -171,7 +173,11 @@ async def serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    identity = load_identity(options.data / "pki", now=datetime.now(UTC))
+    keys = options.data / "pki"
+    try:
+        identity = load_identity(keys, now=datetime.now(UTC))
+    except (ValueError, TypeError) as err:
+        raise Refusal(f"The keys in {keys} cannot be read ({err}): remove the directory to get new ones.") from err
     path = options.data / "state.db"
     try:
         store = Store(path)
@@ -200,7 +206,10 @@ async def _listen(server: ApiServer, options: Options) -> int:
     remembered = options.data / "port"
     port = options.port
     if not port and remembered.exists():
-        last = int(remembered.read_text())
+        text = remembered.read_text(encoding="ascii", errors="replace").strip()
+        if not text.isdecimal():
+            raise Refusal(f"{remembered} holds no port: remove it to get any, or name one with --port.")
+        last = int(text)
         try:
             return await server.start(last, options.host)
         except OSError:
@@ -228,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             die_with_parent()
         with lock(options.data):
             asyncio.run(serve(options))
-    except (Refusal, ImageMapError, SandboxError) as refusal:
+    except (Refusal, ImageMapError, NoRangeLeft, SandboxError, StateError) as refusal:
         sys.stderr.write(f"{refusal}\n")
         return REFUSED
     return 0

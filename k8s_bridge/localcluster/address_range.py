@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from k8s_bridge.localcluster.errors import StateError
+from k8s_bridge.localcluster.tls import write_private
+
 logger = logging.getLogger(__name__)
 
 _FIRST: Final = 96
@@ -41,20 +44,30 @@ class AddressRange:
 def claim_range(data_dir: Path) -> AddressRange:
     """A range that no other running cluster of this machine has, the one of the last start if it is free.
 
-    Elsewhere than on Linux only 127.0.0.1 exists and there is nothing to claim.
+    Elsewhere than on Linux only 127.0.0.1 exists and there is nothing to claim. NoRangeLeft when all are taken,
+    StateError when the number of the last start cannot be read.
     """
     if not sys.platform.startswith("linux"):
         return AddressRange(0, None)
     file = data_dir / "address-range"
-    last = int(file.read_text(encoding="ascii")) if file.exists() else 0
+    last = _last(file)
     for number in dict.fromkeys((last, *range(_RANGES))):
         owner = _own(number)
         if owner is not None:
             if file.exists() and number != last:
                 logger.warning("another cluster has this one's addresses: its Services get new ones")
-            file.write_text(str(number), encoding="ascii")
+            write_private(file, str(number).encode())
             return AddressRange(number, owner)
     raise NoRangeLeft(f"{_RANGES} local clusters run on this machine already: stop one of them.")
+
+
+def _last(file: Path) -> int:
+    if not file.exists():
+        return 0
+    text = file.read_text(encoding="ascii", errors="replace").strip()
+    if text not in map(str, range(_RANGES)):
+        raise StateError(f"{file} holds no number of an address range: remove it, and the Services get new addresses.")
+    return int(text)
 
 
 def _own(number: int) -> socket.socket | None:

@@ -33,6 +33,10 @@ class StoreError(Exception):
         return body
 
 
+class StateError(Exception):
+    """A file of the data directory cannot be read; the text is one sentence that names it and says what to do."""
+
+
 def details_of(resource: Resource, name: str) -> dict[str, Any]:
     """`details` naming one object; Kubernetes puts the plural in `kind`."""
     details: dict[str, Any] = {"name": name, "kind": resource.plural}

@@ -7,8 +7,10 @@ import logging
 import os
 from pathlib import Path
 
+from k8s_bridge.localcluster.errors import StateError
 from k8s_bridge.localcluster.roots import Bind
 from k8s_bridge.localcluster.sandbox import INSTALL
+from k8s_bridge.localcluster.tls import write_private
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +28,18 @@ class LinkedMounts:
         self._links: dict[str, tuple[str, set[str]]] = {}
 
     def remove_leftovers(self) -> None:
-        """Remove the links of an earlier run; a path that is no longer that link is left alone."""
+        """Remove the links of an earlier run; a path that is no longer that link is left alone. StateError when it is
+        not known what they were."""
         if not self._notes.exists():
             return
-        for target, source in json.loads(self._notes.read_text(encoding="utf-8")).items():
+        try:
+            links: dict[str, str] = json.loads(self._notes.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StateError(
+                f"{self._notes} cannot be read ({error}): remove the links to {self._notes.parent} that pods had as "
+                f"mounts, then this file."
+            ) from error
+        for target, source in links.items():
             _unlink(target, source)
         self._notes.unlink()
 
@@ -77,7 +87,7 @@ class LinkedMounts:
 
     def _write(self) -> None:
         text = json.dumps({target: source for target, (source, _) in self._links.items()})
-        self._notes.write_text(text, encoding="utf-8")
+        write_private(self._notes, text.encode())
 
 
 def _unlink(target: str, source: str) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 from kubernetes import client, config, watch
 
+from k8s_bridge.localcluster import address_range
+from k8s_bridge.localcluster.__main__ import main
+from k8s_bridge.localcluster.tls import load_identity
 from tests.localcluster.apistand import job
 
 COMMAND = [sys.executable, "-m", "k8s_bridge.localcluster"]
@@ -148,6 +153,49 @@ def test_it_says_so_when_its_objects_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database" * 100)
 
     assert "move the file away to start empty" in _refused("--data", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("port", b""),
+        ("address-range", b"\xff"),
+        ("links.json", b"{"),
+        ("pki/ca.crt", b""),
+        ("pki/server.crt", b"\0\0\0"),
+    ],
+)
+def test_it_says_so_when_a_file_of_its_own_is_torn(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / "pki").mkdir()
+    load_identity(tmp_path / "pki", now=datetime.now(UTC))
+    (tmp_path / name).write_bytes(content)
+
+    said = _refused("--data", str(tmp_path))
+
+    assert said.startswith(("The keys in ", str(tmp_path / name)))
+    assert "remove" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_it_says_so_when_all_addresses_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # On a port that decides nothing for other clusters of this machine.
+    with ExitStack() as owners:
+        port = 0
+        for number in range(address_range._RANGES):
+            owner = owners.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            owner.bind((f"127.{address_range._FIRST + 2 * number}.{address_range._OWNER_HOST}", port))
+            port = owner.getsockname()[1]
+        monkeypatch.setattr(address_range, "_OWNER_PORT", port)
+        mask = os.umask(0o077)
+        try:
+            code = main(["--data", str(tmp_path)])
+        finally:
+            os.umask(mask)
+
+    assert code == 2
+    assert capsys.readouterr().err == "15 local clusters run on this machine already: stop one of them.\n"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent has ended")
