@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from tests.stack import Stack
@@ -13,6 +14,9 @@ from tests.ui.walk import findings
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(600)]
 
 INSTANCES = "/admin/workflows/workflowinstance/"
+_FETCHED = "performance.getEntriesByType('resource').filter((entry) => entry.initiatorType === 'fetch')"
+_PORTIONS = f"return {_FETCHED}.length"
+_SECONDS_BETWEEN = f"const [a, b] = {_FETCHED}.slice(-2); return (b.startTime - a.responseEnd) / 1000"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,37 @@ def test_an_operator_stops_several_at_once(person: Browser, material: Material) 
 
     for name in names:
         material.driver.wait_for(material.instances[name], "stopped")
+
+
+def test_the_page_of_a_bulk_waits_for_a_row_that_another_request_is_at(
+    browser: Browser, stack: Stack, material: Material
+) -> None:
+    ids = [material.draft(f"many {number}", "true") for number in range(2)]
+    with psycopg.connect(stack.database_url, autocommit=True) as database:
+        bulk = database.execute(
+            "INSERT INTO console_bulk (id, user_id, model, operation, query, created_at, started_at)"
+            " SELECT gen_random_uuid(), id, 'workflows.workflowinstance', 'deactivate', '', now(), now()"
+            " FROM auth_user WHERE username = 'admin' RETURNING id"
+        ).fetchone()
+        assert bulk is not None
+        for state, instance in zip(("doing", "waiting"), ids, strict=True):
+            database.execute(
+                "INSERT INTO console_bulkitem (bulk_id, object_id, state, message, changed_at) VALUES (%s, %s, %s, '', now())",
+                [bulk[0], instance, state],
+            )
+        browser.open(f"{INSTANCES}bulk/{bulk[0]}/")
+
+        browser.without_reloading(
+            lambda: "1 refused, 0 to do, 1 in the hands of another request" in browser.text("#bulk"),
+            "the own row's end",
+        )
+        asked = browser.run(_PORTIONS)
+        browser.without_reloading(lambda: browser.run(_PORTIONS) > asked, "another look")
+        seconds = browser.run(_SECONDS_BETWEEN)
+        browser.leave(lambda: database.execute("UPDATE console_bulkitem SET state = 'done' WHERE state = 'doing'"))
+
+    assert seconds > 2
+    assert "All of them have been dealt with." in browser.text("#bulk")
 
 
 @pytest.mark.parametrize("name", [people.OPERATOR, people.AUDITOR, people.MEMBER, people.OUTSIDER])
