@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Document:
             )
         if project and not own and isinstance(at(self.content, "metadata"), dict):
             filled = {**self.content, "metadata": {**self.content["metadata"], "project": project}}
-            return json.dumps(filled, default=str).encode(), JSON
+            # The values are those that the server would read out of the text.
+            return json.dumps(filled).encode(), JSON
         return self.text.encode(), YAML
 
 
@@ -67,43 +69,67 @@ def read_documents(paths: list[str]) -> list[Document]:
 
 
 def _texts(path: str) -> Iterator[tuple[str, str]]:
-    if path == "-":
-        yield "(standard input)", sys.stdin.read()
-        return
     place = Path(path)
-    files = sorted(one for one in place.iterdir() if one.suffix in _ENDINGS) if place.is_dir() else [place]
+    with _readable("standard input" if path == "-" else path):
+        if path == "-":
+            files: list[Path] = []
+            yield "(standard input)", sys.stdin.read().removeprefix("\ufeff")
+        else:
+            files = sorted(one for one in place.iterdir() if one.suffix in _ENDINGS) if place.is_dir() else [place]
     for file in files:
-        try:
-            yield str(file), file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as err:
-            raise UsageProblem(f"{file} is not text in UTF-8", hint="Is it the right file?") from err
-        except OSError as err:
-            raise UsageProblem(f"{file} cannot be read: {err.strerror}", hint="Is the name right?") from err
+        with _readable(str(file)):
+            yield str(file), file.read_text(encoding="utf-8-sig")
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Says which file or folder cannot be read. Raises UsageProblem."""
+    try:
+        yield
+    except UnicodeDecodeError as err:
+        raise UsageProblem(f"{name} is not text in UTF-8", hint="Is it the right file?") from err
+    except OSError as err:
+        raise UsageProblem(f"{name} cannot be read: {err.strerror}", hint="Is the name right?") from err
 
 
 def split(source: str, text: str) -> list[Document]:
-    """The documents of one stream of YAML (JSON is YAML too); empty ones are left out. Raises UsageProblem for bad syntax."""
+    """The documents of one stream of YAML, or the one of JSON; empty ones are left out. Raises UsageProblem for bad syntax."""
     import yaml
+
+    from secflow.yaml_text import YamlError, read_yaml
 
     found = []
     start = line = 0
     try:
+        if text.lstrip()[:1] == "{" and (content := _json(text)) is not None:
+            return [Document(source, 1, text, content)]
         parsed: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
         for event in parsed:
             word = type(event).__name__
             if word == "DocumentStartEvent":
-                start, line = event.start_mark.index, event.start_mark.line
+                # From the beginning of its line: how far it is indented counts.
+                start, line = event.start_mark.index - event.start_mark.column, event.start_mark.line
             elif word == "DocumentEndEvent":
-                part = text[start : event.end_mark.index]
-                content = yaml.safe_load(part)
+                # Empty lines before it: the server counts lines as the file does.
+                part = "\n" * line + text[start : event.end_mark.index]
+                content = read_yaml(part).value
                 if content is not None:
-                    # Empty lines before it: the server counts lines as the file does.
-                    found.append(Document(source, line + 1, "\n" * line + part, content))
+                    found.append(Document(source, line + 1, part, content))
+    except YamlError as err:
+        raise UsageProblem(f"{source} is not YAML: {err}", hint="See docs/workflow-file.md for the form.") from err
     except yaml.YAMLError as err:
         raise UsageProblem(
             f"{source} is not YAML: {_where(err)}", hint="Indent with spaces, and quote texts that hold a colon."
         ) from err
     return found
+
+
+def _json(text: str) -> Any:
+    """The value of JSON, whose tabs and escapes are not all YAML; None when it is something else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _where(error: Any) -> str:

@@ -125,7 +125,7 @@ def _node(found: _Findings, path: str, node: Json, templates: Mapping[Any, Any])
         found.error(f"{path}.name", "must be a text")
     if bool(node.get("template")) == bool(node.get("template_id")):
         found.error(path, "must have either template, a handle of spec.templates, or template_id")
-    elif node.get("template") and node["template"] not in templates:
+    elif node.get("template") and (not isinstance(node["template"], str) or node["template"] not in templates):
         found.error(f"{path}.template", f"{node['template']!r} is not among spec.templates")
 
 

@@ -79,6 +79,26 @@ def test_a_file_without_a_project_takes_the_one_of_the_call(cli: Cli, driver: Dr
     cli.run("apply", "-f", named, "--project", "other").failed(2, "not 'other'")
 
 
+def test_values_mean_the_same_with_and_without_a_project_in_the_file(cli: Cli, driver: Driver) -> None:
+    """Words that older readers of YAML take for flags, numbers and dates are texts, wherever the file is read."""
+    values = {"SWITCH": "on", "MODE": "0644", "CLOCK": "12:30", "DAY": "2024-01-02", "ODD": "2024-13-45"}
+    variables = ", ".join(f"{{name: {name}, value: {value}}}" for name, value in values.items())
+    text = (
+        "apiVersion: secflow.io/v1\nkind: Workflow\nmetadata: {name: words}\nspec:\n  templates:\n    t: {kind: job,"
+        " containers: [{name: main, image: busybox}]}\n  nodes:\n"
+        f"    - {{name: one, template: t, env_vars: [{variables}]}}\n"
+    )
+
+    cli.run("apply", "-f", "-", stdin=text).ok()
+    named = text.replace("{name: words}", f"{{name: words, project: {driver.project}}}")
+    again = cli.run("apply", "-f", "-", "-o", "json", stdin=named).json
+
+    assert actions(again) == [("unchanged", ["unchanged"])]
+    [node] = cli.run("get", "nodes", "words", "-o", "json").json
+    assert {one["name"]: one["value"] for one in node["env_vars"]} == values
+    assert "in order" in cli.run("lint", "-f", "-", "--offline", stdin=text).err
+
+
 def test_export_gives_back_what_was_applied(cli: Cli, driver: Driver, tmp_path: Path) -> None:
     cli.run("apply", "-f", written(tmp_path, workflow(driver.project))).ok()
 

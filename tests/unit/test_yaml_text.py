@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secflow.http.yaml_text import YamlError, read_yaml, write_yaml
+from secflow.yaml_text import YamlError, read_yaml, write_yaml
 
 # Words and characters that some reader of YAML takes for something else.
 PLAIN = """yes no on null ~ 1e3 0o17 0x1F 1:30 2020-01-01 << = 010 1_000 .inf -.5 +1 0.1e5 True --- ... %YAML -"""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import secflow.http
-from secflow.http.yaml_text import read_yaml
+from secflow.yaml_text import read_yaml
 
 _ROOT: Final = "WorkflowFileInput"
 _COMPONENTS: Final = "#/components/schemas/"

@@ -16,7 +16,7 @@ from secflow.http.parsing import StrictJSONParser
 from secflow.http.query import query_bool
 from secflow.http.serializers import read_body
 from secflow.http.views import ApiView, PublicView
-from secflow.http.yaml_text import OldYamlParser, TextYamlParser, YamlParser
+from secflow.http.yaml_parsers import OldYamlParser, TextYamlParser, YamlParser
 from workflows.api import document_examples as examples
 from workflows.api.base import INSTANCE_ID, InstanceView
 from workflows.api.examples import INSTANCE

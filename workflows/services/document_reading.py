@@ -12,7 +12,7 @@ from rest_framework.exceptions import ParseError
 
 from secflow.http.parsing import parse_json
 from secflow.http.serializers import Input
-from secflow.http.yaml_text import YamlError, YamlText, read_yaml
+from secflow.yaml_text import YamlError, YamlText, read_yaml
 from workflows.domain.file_references import wrong_references
 from workflows.domain.findings import Finding, Path, Severity
 from workflows.domain.hints import Hints

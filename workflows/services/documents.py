@@ -14,8 +14,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from secflow.http.yaml_text import write_yaml
 from secflow.projects.access import join_or_refuse
+from secflow.yaml_text import write_yaml
 from templates_app.models import Template
 from workflows.domain.actors import Actor, Right
 from workflows.domain.errors import DomainError, Invalid

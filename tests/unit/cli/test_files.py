@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from secflow.cli.documents import Document, read_documents, split
 from secflow.cli.errors import UsageProblem
 from secflow.cli.linting import check_offline
+from secflow.yaml_text import read_yaml
 
 TEMPLATES = {"t": {"kind": "job", "containers": [{"name": "main", "image": "busybox"}]}}
 
@@ -40,7 +42,7 @@ def test_every_document_of_a_stream_keeps_its_text_and_its_line() -> None:
 
     assert [(one.name, one.place) for one in found] == [("a", "f.yaml:2"), ("b", "f.yaml:3"), ("c", "f.yaml:9")]
     for one in found:
-        assert yaml.safe_load(one.body(None)[0]) == one.content
+        assert read_yaml(one.body(None)[0]).value == one.content
         assert one.body(None)[1] == "application/yaml"
     # An error that the server finds in the second is on the line where the file has it.
     assert found[1].body(None)[0].decode().split("\n")[4] == "metadata:"
@@ -56,6 +58,40 @@ def test_a_project_is_filled_in_and_never_replaced() -> None:
         own.body("p2")
 
 
+# Words that older readers of YAML take for a date, a number or a flag.
+OLD_WORDS = (
+    "day: 2024-01-02\nbad: 2024-13-45\nmode: 0644\nswitch: on\nclock: 12:30\nbig: 1_000\nfloat: 1e3\noctal: 0o17\n"
+)
+
+
+def test_values_are_those_that_the_server_reads_also_when_a_project_is_filled_in() -> None:
+    [found] = split("f", f"metadata: {{name: a, on: yes}}\n{OLD_WORDS}")
+
+    filled = json.loads(found.body("p")[0])
+
+    wanted = read_yaml(found.text).value
+    assert wanted["bad"] == "2024-13-45"
+    assert filled == found.content | {"metadata": {"name": "a", "on": "yes", "project": "p"}}
+    assert found.content == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("  a: 1\n  b: 2\n---\n  c: 3\n", [{"a": 1, "b": 2}, {"c": 3}]),
+        ("\ufeff# of an editor\na: 1\n", [{"a": 1}]),
+        ('{\t"a": "\\/b"}', [{"a": "/b"}]),
+        ("--- {a: 1}\n--- {b: on}\n", [{"a": 1}, {"b": "on"}]),
+    ],
+)
+def test_every_way_of_writing_documents_is_read(tmp_path: Path, text: str, values: list[Any]) -> None:
+    (tmp_path / "f.yaml").write_text(text, encoding="utf-8")
+
+    found = read_documents([str(tmp_path / "f.yaml")])
+
+    assert [one.content for one in found] == values
+
+
 def test_folders_are_read_in_order_and_other_files_left_alone(tmp_path: Path) -> None:
     for name in ("b.yml", "a.yaml", "c.json", "notes.txt"):
         (tmp_path / name).write_text(f'{{"metadata": {{"name": "{name}"}}}}')
@@ -68,8 +104,9 @@ def test_folders_are_read_in_order_and_other_files_left_alone(tmp_path: Path) ->
     [
         ("a: [1", "line 1, column"),
         ("a: b: c", "line 1, column 5"),
-        ("a: &x 1\nb: *y", "line 2, column 4: found undefined alias"),
-        ("a: !!python/object:os.system {}", "could not determine a constructor"),
+        ("a: &x 1\nb: *y", "line 2, column 4: the alias *y has no anchor"),
+        ("a: !!python/object:os.system {}", "line 1, column 4: the tag"),
+        ("---\nb: 1\n---\na: 1\na: 2", "line 5, column 1: the key 'a' is given twice"),
         ("\x07", "is not YAML"),
     ],
 )
@@ -81,7 +118,7 @@ def test_bad_yaml_is_a_sentence_with_its_place(text: str, words: str) -> None:
     assert words in caught.value.message
 
 
-@pytest.mark.parametrize("paths", [["missing.yaml"], ["empty.yaml"], ["latin.yaml"]])
+@pytest.mark.parametrize("paths", [["missing.yaml"], ["empty.yaml"], ["latin.yaml"], ["x" * 300]])
 def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, paths: list[str]) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
@@ -126,6 +163,7 @@ def test_a_good_form_has_no_findings() -> None:
         (workflow(nodes=[{"name": "a"}]), ("error", "spec.nodes[0]")),
         (workflow(nodes=[{"name": "a", "template": "t", "template_id": "x"}]), ("error", "spec.nodes[0]")),
         (workflow(nodes=[{"name": "a", "template": "u"}]), ("error", "spec.nodes[0].template")),
+        (workflow(nodes=[{"name": "a", "template": ["t"]}]), ("error", "spec.nodes[0].template")),
         (
             workflow(nodes=[{"name": "a", "template": "t", "input_env_vars": [{"name": "X", "source_node": "z"}]}]),
             ("error", "spec.nodes[0].input_env_vars[0].source_node"),

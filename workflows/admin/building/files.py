@@ -15,7 +15,7 @@ from unfold.decorators import action
 from secflow.console.bodies.body import digest
 from secflow.console.bodies.pages import FormPages
 from secflow.console.roles import actor_of
-from secflow.http.yaml_text import write_yaml
+from secflow.yaml_text import write_yaml
 from workflows.admin.building.addresses import PREFIX, page_url
 from workflows.domain.actors import Right
 from workflows.domain.errors import DomainError, Forbidden, NotFound

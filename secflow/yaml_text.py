@@ -12,14 +12,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import yaml
-from rest_framework.parsers import BaseParser
 
-from secflow.http.errors import PayloadTooLarge
-
-MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_DEPTH: Final = 50
 # Characters and items after all aliases are followed: what a small text may grow to.
 MAX_EXPANDED: Final = 4 * 1024 * 1024
@@ -90,35 +86,6 @@ def write_yaml(value: Any) -> str:
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1_000_000
     )
     return text
-
-
-class YamlParser(BaseParser):
-    """Takes a YAML body as the bytes that it is: whoever reads it can then say where in it something is wrong.
-
-    Raises PayloadTooLarge for more than MAX_BYTES.
-    """
-
-    media_type = "application/yaml"
-
-    def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
-        raw = stream.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
-        return raw
-
-
-class OldYamlParser(YamlParser):
-    """The name that YAML had before it was registered."""
-
-    media_type = "application/x-yaml"
-
-
-class TextYamlParser(YamlParser):
-    """What some editors and tools call it."""
-
-    media_type = "text/yaml"
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
