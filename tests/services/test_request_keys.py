@@ -61,6 +61,20 @@ def test_a_refused_request_leaves_its_key_unused() -> None:
     assert list(Run.objects.order_by("pk").values_list("trigger", flat=True)) == ["trigger", "http"]
 
 
+def test_start_and_trigger_share_a_key() -> None:
+    """A client picks the verb by the status, which the first request has changed when the second comes."""
+    instance = workflow({"a": job()}, run_mode="persistent", trigger_type="http", trigger_enabled=True)
+    start(instance, ME, "k")
+    WorkflowInstance.objects.update(status="succeeded")
+    Run.objects.update(finished_at=Now(), status="succeeded")
+
+    trigger_instance(instance_id=instance.pk, actor=ME, key="k")
+
+    assert Run.objects.count() == 1
+    fire_http_trigger(instance_id=instance.pk, secret=None, key="k")
+    assert Run.objects.count() == 2
+
+
 def test_a_key_counts_for_a_day() -> None:
     instance = workflow({"a": job()})
     start(instance, ME, "k")

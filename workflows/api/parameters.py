@@ -19,7 +19,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     description="Any text of 1 to 255 visible ASCII characters, new for each run that is wanted. A request that is repeated"
-    " with the same key within 24 hours, by the same caller and to the same path, starts no second run.",
+    " with the same key within 24 hours, by the same caller and for the same instance, starts no second run; start and trigger"
+    " share their keys.",
 )
 TRIGGER_TOKEN = OpenApiParameter(
     "X-Trigger-Token", OpenApiTypes.STR, OpenApiParameter.HEADER, description="The trigger secret of the instance."

@@ -6,7 +6,7 @@ from workflows.models.instance import WorkflowInstance
 
 
 class RequestKey(models.Model):
-    """A caller's `Idempotency-Key` for one way of starting a run of one instance. It is written with the run or not at all."""
+    """A caller's `Idempotency-Key` for a run of one instance. It is written with the run or not at all."""
 
     instance = models.ForeignKey(WorkflowInstance, on_delete=models.CASCADE, related_name="+")
     action = models.CharField(max_length=20, help_text="What asked for the run: start, trigger or http.")

@@ -88,7 +88,8 @@ def accept_run(
     if key is None:
         _accept_run(instance_id, actor, verb, trigger, guard, None)
         return
-    mark = Key(instance_id, trigger, actor.id, key)
+    # Start and trigger share their keys: which of them fits is a matter of the status, which the first request has changed.
+    mark = Key(instance_id, "http" if trigger == "http" else "start", actor.id, key)
     if mark.is_used():
         return
     try:
@@ -220,7 +221,8 @@ def delete_instance(*, instance_id: str, actor: Actor) -> None:
         request_cleanup(instance, actor=actor.id, now=now, goal=CleanupGoal.DELETE)
     if not _wait_for_cleanup(instance_id):
         raise Unavailable(
-            f"workflow {instance_id} is marked for deletion, but its objects are not gone yet; it goes by itself when they are"
+            f"workflow {instance_id} is marked for deletion, but its objects are not gone yet; it goes by itself when they are",
+            {"id": instance_id, "pending": CleanupGoal.DELETE},
         )
 
 
@@ -298,16 +300,17 @@ def _wait(is_true: Callable[[], bool]) -> bool:
 
 def _wait_for_cleanup(instance_id: str) -> bool:
     """Waits until the instance's clean-up is done. False: not yet. Raises Unavailable when a try met an error."""
-    state: dict[str, str | None] = {"error": None}
+    row: tuple[str | None, str] | None = None
 
     def is_over() -> bool:
-        row = Cleanup.objects.filter(pk=instance_id).values_list("error", flat=True).first()
-        state["error"] = row
-        return row is not None or not Cleanup.objects.filter(pk=instance_id).exists()
+        nonlocal row
+        row = Cleanup.objects.filter(pk=instance_id).values_list("error", "goal").first()
+        return row is None or row[0] is not None
 
     is_done = wait_until(is_over, seconds=settings.SECFLOW.wait_seconds)
-    if state["error"]:
+    if row is not None and row[0]:
+        error, goal = row
         raise Unavailable(
-            f"the cluster cannot be used now: {state['error']}; it will be tried again", {"id": instance_id}
+            f"the cluster cannot be used now: {error}; it will be tried again", {"id": instance_id, "pending": goal}
         )
     return is_done

@@ -14,7 +14,7 @@ KEPT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One caller's key for one way of starting runs of one instance."""
+    """One caller's key for runs of one instance. `action` is `start`, which triggers share, or `http`."""
 
     instance_id: str
     action: str
