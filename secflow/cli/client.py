@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from secflow.cli.errors import Unreachable
-from secflow.cli.refusals import refusal
+from secflow.cli.refusals import details_of, refusal
 from secflow.cli.routes import LIST_INSTANCES, READ_EVENTS, Route
 from secflow.cli.transport import Answer, Transport
 
@@ -47,13 +47,23 @@ class Client:
         """The answer of a read as text."""
         return self._call(route, ids, may_repeat=True, headers={"Accept": accept}).content.decode("utf-8", "replace")
 
-    def act(self, route: Route, *, body: Json | None = None, key: str | None = None, **ids: str) -> Any:
+    def act(
+        self,
+        route: Route,
+        *,
+        body: Json | None = None,
+        key: str | None = None,
+        is_final: Callable[[Any], bool] | None = None,
+        **ids: str,
+    ) -> Any:
         """The decoded answer of a verb. A lost answer is asked for again: with the same `key` nothing happens twice, and the verbs
-        without one find what they did; `Refused.after_lost_answer` then tells.
+        without one find what they did; `Refused.after_lost_answer` then tells. An outage whose details are `is_final` is not.
         """
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         content = None if body is None else json.dumps(body).encode()
-        return self._decoded(self._call(route, ids, headers=headers, content=content, may_repeat=True), route)
+        return self._decoded(
+            self._call(route, ids, headers=headers, content=content, may_repeat=True, is_final=is_final), route
+        )
 
     def send(self, route: Route, content: bytes, *, content_type: str, query: Query | None = None) -> Any:
         """The decoded answer to a document, which may be sent twice."""
@@ -90,12 +100,19 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         may_repeat: bool,
+        is_final: Callable[[Any], bool] | None = None,
     ) -> Answer:
         path = route.at(**ids)
 
         def once(all_headers: Mapping[str, str]) -> Answer:
             return self._transport.send(
-                route.method, path, headers=all_headers, query=_words(query), content=content, may_repeat=may_repeat
+                route.method,
+                path,
+                headers=all_headers,
+                query=_words(query),
+                content=content,
+                may_repeat=may_repeat,
+                is_final=lambda answer: is_final is not None and is_final(details_of(answer)),
             )
 
         sent = self._headers(headers or {})

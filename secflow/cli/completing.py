@@ -1,4 +1,4 @@
-"""Words that a shell may complete. Whatever goes wrong, nothing is printed: the person is in the middle of a line."""
+"""Words that a shell may complete. Nothing is waited for: the person is in the middle of a line."""
 
 from __future__ import annotations
 
@@ -54,5 +54,6 @@ def _session(ctx: typer.Context) -> Session:
             ca_file=given.get("ca_file"),
             insecure=bool(given.get("insecure")),
             timeout=_PATIENCE,
+            tries=1,
         )
     )

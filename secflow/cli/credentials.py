@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from typing import Any
 
 from secflow.cli.contexts import Context, ContextFile
-from secflow.cli.errors import NotLoggedIn
+from secflow.cli.errors import NotLoggedIn, UsageProblem
 from secflow.cli.refusals import LOG_IN, refusal
 from secflow.cli.routes import BLACKLIST_TOKEN, CREATE_TOKEN, REFRESH_TOKEN, Route
 from secflow.cli.transport import Answer, Transport
 
 _EARLY = 30.0  # an access token is renewed this long before its end
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)  # RFC 6750, as the server reads it
+
+
+def checked_token(token: str, *, source: str) -> str:
+    """The token. Raises UsageProblem, which does not show it, when no server can take it for one."""
+    if not _TOKEN.fullmatch(token):
+        raise UsageProblem(
+            f"{source} holds no token",
+            hint="A token is one word of letters, digits and - . _ ~ + /; was something else copied with it?",
+        )
+    return token
 
 
 class GivenToken:
-    """A token out of SECFLOW_TOKEN: used as it is."""
+    """A token out of SECFLOW_TOKEN: used as it is. Raises UsageProblem when it cannot be one."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self._token = checked_token(token, source="SECFLOW_TOKEN")
 
     def token(self) -> str:
         return self._token

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     NOT_LOGGED_IN = 6
     TIMED_OUT = 7
+    UNEXPECTED = 70
     INTERRUPTED = 130
 
 
@@ -73,9 +74,13 @@ class Missing(Refused):
 
 
 class Unreachable(CliError):
-    """No server answers there, or it cannot do its work now."""
+    """No server answers there, or it cannot do its work now. `details` are those of its answer, if it gave one."""
 
     code = ExitCode.UNREACHABLE
+
+    def __init__(self, message: str, *, details: Any = None, hint: str = "", lines: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint, lines=lines)
+        self.details = details
 
 
 class NotLoggedIn(CliError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
+from contextlib import redirect_stderr
 from typing import Annotated
 
 import typer
@@ -12,6 +15,7 @@ from secflow.cli.commands import accounts, acting, files, looking, others, readi
 from secflow.cli.errors import CliError, ExitCode, UsageProblem
 from secflow.cli.options import command
 from secflow.cli.output import Output
+from secflow.cli.safe import one_line
 
 app = typer.Typer(
     name="secflow",
@@ -67,9 +71,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code."""
     if "_SECFLOW_COMPLETE" in os.environ:
-        from typer.completion import completion_init  # type: ignore[attr-defined]
-
-        completion_init()
+        return _complete(arguments)
     try:
         code = app(args=arguments, prog_name="secflow", standalone_mode=False)
         return code if isinstance(code, int) else ExitCode.OK
@@ -84,6 +86,35 @@ def run(arguments: list[str]) -> int:
         # The reader left (`| head`): nothing is wrong, and nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
+    except Exception as err:  # noqa: BLE001  the last one: a traceback would end with the code of a run that failed
+        return _unexpected(err)
+
+
+def _complete(arguments: list[str]) -> int:
+    """Words for the shell. Whatever goes wrong, nothing else is printed: the person is in the middle of a line."""
+    from typer.completion import completion_init  # type: ignore[attr-defined]
+
+    completion_init()
+    with redirect_stderr(io.StringIO()):
+        try:
+            app(args=arguments, prog_name="secflow", standalone_mode=False)
+        except (Exception, KeyboardInterrupt):  # noqa: BLE001
+            return ExitCode.UNEXPECTED
+    return ExitCode.OK
+
+
+def _unexpected(error: Exception) -> int:
+    """A fault of the command itself, in one line; where it happened is for who asks."""
+    if os.environ.get("SECFLOW_TRACEBACK"):
+        traceback.print_exception(error)
+    what = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+    Output().fail(
+        CliError(
+            f"this command has a fault ({what})",
+            hint="Report it, please, with what it prints when SECFLOW_TRACEBACK=1 is set; see that this holds no secrets.",
+        )
+    )
+    return ExitCode.UNEXPECTED
 
 
 def _failed(error: CliError) -> int:

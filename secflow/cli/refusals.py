@@ -43,7 +43,7 @@ def refusal(answer: Answer, *, what: str, url: str) -> CliError:
     if answer.status == 401:
         return NotLoggedIn(message, hint=LOG_IN)
     if answer.status >= 500:
-        return Unreachable(f"the server cannot do it now: {message}", hint=_later(answer))
+        return Unreachable(f"the server cannot do it now: {message}", details=details, hint=_later(answer))
     lines = detail_lines(details)
     if len(lines) == 1 and lines[0] in message:
         lines = []
@@ -56,6 +56,11 @@ def refusal(answer: Answer, *, what: str, url: str) -> CliError:
         lines=lines,
         after_lost_answer=answer.after_lost_answer,
     )
+
+
+def details_of(answer: Answer) -> Any:
+    """The details of an error answer; None when it is none of SecFlow's."""
+    return (_body(answer) or {}).get("details")
 
 
 def _body(answer: Answer) -> dict[str, Any] | None:

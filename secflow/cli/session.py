@@ -13,12 +13,12 @@ from secflow.cli.credentials import GivenToken, KeptTokens, NoToken
 from secflow.cli.errors import NotLoggedIn
 from secflow.cli.output import Format, Output
 from secflow.cli.refusals import LOG_IN
-from secflow.cli.transport import Server, Transport, server_url
+from secflow.cli.transport import TRIES, Server, Transport, server_url
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The options that every command has."""
+    """The options that every command has, and how often it sends a request at most."""
 
     context: str | None = None
     url: str | None = None
@@ -26,6 +26,7 @@ class Choices:
     ca_file: str | None = None
     insecure: bool = False
     timeout: float = 30.0
+    tries: int = TRIES
     form: Format = Format.TABLE
 
 
@@ -59,6 +60,11 @@ class Session:
         chosen = self.choices.project or self.login[1].project
         return None if chosen in ("", "all") else chosen
 
+    @property
+    def given_token(self) -> str:
+        """SECFLOW_TOKEN, which goes before every remembered token; empty when it is not set."""
+        return self.environ.get("SECFLOW_TOKEN", "").strip()
+
     def transport(self, context: Context) -> Transport:
         """The connection to the server of a context, with what this call says about trust."""
         server = Server(
@@ -67,7 +73,7 @@ class Session:
             insecure=self.choices.insecure or context.insecure,
             timeout=self.choices.timeout,
         )
-        return Transport(server)
+        return Transport(server, tries=self.choices.tries)
 
     @cached_property
     def client(self) -> Client:
@@ -77,8 +83,8 @@ class Session:
         return Client(transport, self._credentials(name, context, transport))
 
     def _credentials(self, name: str, context: Context, transport: Transport) -> Credentials:
-        if token := self.environ.get("SECFLOW_TOKEN", "").strip():
-            return GivenToken(token)
+        if self.given_token:
+            return GivenToken(self.given_token)
         return KeptTokens(self.file, name, transport) if name else NoToken(context.url)
 
     def remember(self, name: str, context: Context) -> None:

@@ -65,10 +65,11 @@ class Tail:
             return None
         pod, lines = found
         if pod != self._pod:
-            self._pod, self._count = pod, 0
-            self._last.clear()
             if self.is_read and len(lines) >= asked:
                 lines = (self._live(MOST_LINES) or found)[1]
+            # Only now: whoever is told that the server is away asks again, and gets every line then.
+            self._pod, self._count = pod, 0
+            self._last.clear()
             self._is_whole = len(lines) < asked
             fresh = lines
         else:

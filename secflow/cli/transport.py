@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,10 @@ TRIES = 5
 CONNECT_TRIES = 3  # nobody listens: that seldom heals, and people wait for the answer
 LONGEST_PAUSE = 30.0
 _BUSY = frozenset({429, 503})  # nothing was done
-_LOST = frozenset({502, 504})  # a proxy in between does not know what became of it
+# It may have been carried out: an outage may come after it (500), and a proxy in between does not know what became of it.
+_LOST = frozenset({500, 502, 504})
+_SENDABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_SOURCES = {"Authorization": "the token", "Idempotency-Key": "the key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +48,21 @@ class Server:
 def server_url(text: str) -> str:
     """`text` as the address of a server, without a path at its end. Raises UsageProblem."""
     given = text.strip()
-    parts = urlsplit(given if "://" in given else f"https://{given}")
     try:
+        parts = urlsplit(given if "://" in given else f"https://{given}")
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        is_good = False
-    if not is_good or parts.username or parts.password or parts.query or parts.fragment:
-        raise UsageProblem(
-            f"{given!r} is no address of a server", hint="Write it as https://secflow.example.org, without a user."
-        )
+        raise _no_address(given) from None
+    if not is_good or re.search(r"\s", given) or parts.username or parts.password or parts.query or parts.fragment:
+        raise _no_address(given)
     path = parts.path.rstrip("/").removesuffix("/api/workflow").removesuffix("/admin")
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def _no_address(given: str) -> UsageProblem:
+    return UsageProblem(
+        f"{given!r} is no address of a server", hint="Write it as https://secflow.example.org, without a user."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +76,28 @@ class Answer:
 
 
 class Transport:
-    """Sends requests to one server. Redirects are not followed: a token goes to nobody else."""
+    """Sends requests to one server, each at most `tries` times. Redirects are not followed: a token goes to nobody else."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, tries: int = TRIES) -> None:
         self.server = server
+        self._tries = tries
 
     @cached_property
     def _http(self) -> httpx.Client:
         # Half of the start of a short command would be this import.
         import httpx
 
-        return httpx.Client(
-            base_url=self.server.url,
-            verify=self._trust(),
-            timeout=httpx.Timeout(self.server.timeout, connect=min(10.0, self.server.timeout)),
-            follow_redirects=False,
-            trust_env=not self.server.is_local,  # no proxy between two processes of one machine
-            headers={"User-Agent": "secflow-cli", "Accept": "application/json"},
-        )
+        try:
+            return httpx.Client(
+                base_url=self.server.url,
+                verify=self._trust(),
+                timeout=httpx.Timeout(self.server.timeout, connect=min(10.0, self.server.timeout)),
+                follow_redirects=False,
+                trust_env=not self.server.is_local,  # no proxy between two processes of one machine
+                headers={"User-Agent": "secflow-cli", "Accept": "application/json"},
+            )
+        except httpx.InvalidURL as err:
+            raise _no_address(self.server.url) from err
 
     def _trust(self) -> ssl.SSLContext | bool:
         if self.server.url.startswith("http://"):
@@ -116,12 +128,15 @@ class Transport:
         content: bytes | None = None,
         may_repeat: bool,
         tries: int = TRIES,
+        is_final: Callable[[Answer], bool] = lambda answer: False,
     ) -> Answer:
         """The answer, of whatever status. What was certainly not carried out is sent again; with `may_repeat` also what may have
-        been. Raises Unreachable.
+        been, unless the answer `is_final`. Raises Unreachable, and UsageProblem for a header that HTTP does not allow.
         """
         import httpx
 
+        _demand_sendable(headers)
+        tries = min(tries, self._tries)
         lost = False
         for attempt in range(1, tries + 1):
             try:
@@ -130,6 +145,8 @@ class Transport:
                 if attempt >= min(tries, CONNECT_TRIES) or _is_hopeless(err):
                     raise unreachable(self.server, err) from err
                 pause = _pause(attempt)
+            except httpx.LocalProtocolError:
+                raise  # a fault of this command, which the network does not heal
             except httpx.TransportError as err:
                 lost = True
                 if not may_repeat or attempt == tries:
@@ -139,7 +156,8 @@ class Transport:
                 answer = Answer(found.status_code, found.headers, found.content, lost)
                 wanted = _asked_pause(found.headers)
                 lost = lost or answer.status in _LOST
-                if attempt == tries or not _heals(answer.status, wanted, may_repeat) or (wanted or 0) > LONGEST_PAUSE:
+                heals = _heals(answer.status, wanted, may_repeat) and (wanted or 0) <= LONGEST_PAUSE
+                if attempt == tries or not heals or is_final(answer):
                     return answer
                 pause = _pause(attempt) if wanted is None else wanted
             _wait(pause)
@@ -149,13 +167,19 @@ class Transport:
     def stream(
         self, path: str, *, headers: Mapping[str, str], query: Mapping[str, str], silence: float
     ) -> Iterator[httpx.Response]:
-        """An answer that goes on. A server that says nothing for `silence` seconds is given up. Raises Unreachable."""
+        """An answer that goes on. A server that says nothing for `silence` seconds is given up.
+
+        Raises Unreachable, and UsageProblem for a header that HTTP does not allow.
+        """
         import httpx
 
+        _demand_sendable(headers)
         timeout = httpx.Timeout(self.server.timeout, connect=10.0, read=silence)
         try:
             with self._http.stream("GET", path, params=query, headers=dict(headers), timeout=timeout) as found:
                 yield found
+        except httpx.LocalProtocolError:
+            raise
         except httpx.TransportError as err:
             raise unreachable(self.server, err) from err
 
@@ -164,7 +188,18 @@ def _heals(status: int, asked: float | None, may_repeat: bool) -> bool:
     """Whether the same request may succeed in a moment."""
     if status in _BUSY:
         return True
-    return may_repeat and (status in _LOST or (status == 500 and asked is not None))
+    # A 500 without a pause is no outage, but a fault that stays.
+    return may_repeat and status in _LOST and (status != 500 or asked is not None)
+
+
+def _demand_sendable(headers: Mapping[str, str]) -> None:
+    """Raises UsageProblem for a value that no header may have. It does not show the value: it may be a token."""
+    for name, value in headers.items():
+        if not _SENDABLE.fullmatch(value):
+            raise UsageProblem(
+                f"{_SOURCES.get(name, name)} has characters that HTTP does not allow",
+                hint="Give visible ASCII characters, in one line.",
+            )
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float | None:

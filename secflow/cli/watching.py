@@ -17,7 +17,27 @@ Json = dict[str, Any]
 ENDED = frozenset({"succeeded", "failed", "stopped"})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 _LONG_POLL = 10
-_PATIENCE = 120.0  # a server may be restarted meanwhile
+_PATIENCE = 120.0
+
+
+class Patience:
+    """How long a server that goes away is waited for by those who follow something: it may be restarted meanwhile."""
+
+    def __init__(self) -> None:
+        self._lost_since: float | None = None
+
+    def answered(self) -> None:
+        """The server is there (again)."""
+        self._lost_since = None
+
+    def bear(self, error: Unreachable) -> bool:
+        """Whether this is news. Raises the error when the server has been away for two minutes."""
+        now = time.monotonic()
+        is_news = self._lost_since is None
+        self._lost_since = now if self._lost_since is None else self._lost_since
+        if now - self._lost_since > _PATIENCE:
+            raise error
+        return is_news
 
 
 class Alarm:
@@ -91,18 +111,16 @@ def _readings(client: Client, instance_id: str, timeout: float | None, progress:
     """The workflow again and again until the time is over. A server that goes away for a while is waited for."""
     end = None if timeout is None else time.monotonic() + timeout
     alarm = Alarm(client, instance_id)
-    lost_since: float | None = None
+    patience = Patience()
     while True:
         left = _LONG_POLL + 1.0 if end is None else end - time.monotonic()
         try:
             yield read_instance(client, instance_id)
-            lost_since = None
+            patience.answered()
         except Missing as err:
             raise Missing(f"{instance_id} was deleted meanwhile", hint=err.hint) from err
         except Unreachable as err:
-            lost_since = lost_since or time.monotonic()
-            if time.monotonic() - lost_since > _PATIENCE:
-                raise
+            patience.bear(err)
             progress.note(f"({err.message}; trying again)")
             alarm.wait(1)
         if left <= 0:

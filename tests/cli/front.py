@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_OUTAGE = b'{"code": "INTERNAL_ERROR", "message": "the database is not usable at the moment", "details": {}}'
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "host"})
 
 
@@ -35,6 +36,7 @@ class Front(ThreadingHTTPServer):
         self.calls: list[Call] = []
         self._open: set[socket.socket] = set()
         self.losing: list[Callable[[Call], bool]] = []
+        self.failing: list[Callable[[Call], bool]] = []
         self.busy: list[Callable[[Call], bool]] = []
         self.missing: Callable[[Call], bool] = lambda call: False
         self.retry_after = "1"
@@ -49,6 +51,10 @@ class Front(ThreadingHTTPServer):
     def lose_answer(self, is_it: Callable[[Call], bool]) -> None:
         """The next such request is carried out, and the connection breaks before its answer."""
         self.losing.append(is_it)
+
+    def fail_after(self, is_it: Callable[[Call], bool]) -> None:
+        """The next such request is carried out, and an outage comes before its answer."""
+        self.failing.append(is_it)
 
     def be_busy(self, is_it: Callable[[Call], bool], *, times: int = 1, retry_after: str = "1") -> None:
         """The next such requests are answered 503."""
@@ -86,19 +92,23 @@ class _Handler(BaseHTTPRequestHandler):
         elif _takes(self.server.busy, call):
             self._answer(503, b"busy", {"Retry-After": self.server.retry_after, "Content-Type": "text/plain"})
         else:
-            self._forward(call, is_lost=_takes(self.server.losing, call))
+            self._forward(call)
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_one
 
-    def _forward(self, call: Call, *, is_lost: bool) -> None:
+    def _forward(self, call: Call) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=120)
         try:
             headers = {name: value for name, value in call.headers.items() if name.lower() not in _HOP}
             connection.request(call.method, call.path, body or None, headers)
             answer = connection.getresponse()
-            if is_lost:
+            if _takes(self.server.losing, call):
                 answer.read()
+                return
+            if _takes(self.server.failing, call):
+                answer.read()
+                self._answer(500, _OUTAGE, {"Retry-After": "1"})
                 return
             self.send_response(answer.status)
             for name, value in answer.getheaders():

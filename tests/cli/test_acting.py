@@ -60,6 +60,31 @@ def test_a_key_starts_one_run_however_often_it_is_used(cli: Cli, driver: Driver)
     cli.run("start", "keyed", "--key", "build-7").ok()
 
     assert driver.read(instance)["run_count"] == 1
+    cli.run("run", "keyed", "--key", "build-7", "--watch").ok()
+    assert driver.read(instance)["run_count"] == 1
+    cli.run("run", "keyed", "--key", "build-8", "--watch").ok()
+    assert driver.read(instance)["run_count"] == 2
+
+
+def test_a_key_that_no_header_may_hold_is_refused(cli: Cli, driver: Driver) -> None:
+    instance = driver.instance([job(driver.job_template("true"), "work")], name="odd key")
+
+    for key in ("schlüssel", "two\nlines"):
+        cli.run("start", "odd key", "--key", key).failed(2, "the key has characters that HTTP does not allow")
+
+    assert driver.read(instance)["status"] == "pending"
+
+
+def test_those_that_begin_are_watched_although_one_is_refused(cli: Cli, driver: Driver) -> None:
+    template = driver.job_template("true")
+    refused, begun = (driver.instance([job(template, "work")], name=name) for name in ("ran", "fresh"))
+    driver.run(refused)
+
+    done = cli.run("start", "ran", "fresh", "--watch")
+
+    done.failed(3, "ran: ")
+    assert "fresh succeeded" in done.out
+    assert driver.read(begun)["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("command", ["delete", "uninit"])

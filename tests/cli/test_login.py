@@ -42,6 +42,19 @@ def own(tmp_path: Path, stack: Stack) -> Cli:
     return found
 
 
+def test_a_token_that_cannot_be_one_is_refused_and_not_shown(tmp_path: Path, stack: Stack) -> None:
+    for damaged in ("Bearer secret", "secrét", "sec\tret"):
+        done = Cli(tmp_path).run("login", url(stack), "--token-stdin", stdin=f"{damaged}\n")
+        assert "sec" not in done.failed(2, "standard input holds no token").replace("secflow", "")
+    assert not (tmp_path / "secflow" / "config.json").exists()
+
+
+def test_a_kept_token_that_no_header_may_hold_is_not_shown(own: Cli) -> None:
+    change(own.home, access="hidden\nhidden", refresh="")
+
+    assert "hidden" not in own.run("ps").failed(2, "the token has characters that HTTP does not allow")
+
+
 def test_a_person_is_asked_and_the_password_is_not_shown(tmp_path: Path, stack: Stack) -> None:
     with Cli(tmp_path).terminal("login") as terminal:
         terminal.wait_for("Server")

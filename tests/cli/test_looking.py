@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import url
+from tests.cli.front import front_of
 from tests.cli.terminal import Cli
 from tests.e2e.driver import PORTS, Driver, app, job
 from tests.stack import ROOT, Stack
@@ -47,10 +48,13 @@ def test_ps_shows_the_newest_and_says_how_many_there_are(cli: Cli, driver: Drive
         driver.call("POST", "/workflow-instances", {"name": f"w{number}", "project_id": driver.project}).ok(201)
 
     some, every = cli.run("ps"), cli.run("ps", "--all", "-o", "json")
+    names = cli.run("ps", "-o", "name")
 
     assert len(some.out.splitlines()) == 21
     assert some.out.splitlines()[1].startswith("w22 ")
-    assert some.err == "20 of 23; --all shows every one.\n"
+    assert some.err == names.err == "20 of 23; --all shows every one.\n"
+    assert len(names.out.splitlines()) == 20
+    assert every.err == ""
     assert [item["name"] for item in every.json] == [f"w{number}" for number in reversed(range(23))]
 
 
@@ -169,6 +173,71 @@ def test_names_of_workflows_are_completed_and_nothing_that_a_shell_would_run(cli
     assert not set("$`\\") & set(zsh)
     unreachable = cli.with_env(**words, COMP_WORDS="secflow describe ", SECFLOW_URL="http://127.0.0.1:9").run()
     assert (unreachable.out.strip(), unreachable.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"_SECFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "secflow describe ", "SECFLOW_URL": "http://["},
+        {"_SECFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "secflow describe ", "SECFLOW_TOKEN": "é"},
+        {"_SECFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "secflow describe ", "SECFLOW_URL": "http://a b"},
+        {"_SECFLOW_COMPLETE": "complete_bash"},
+        {"_SECFLOW_COMPLETE": "complete_other"},
+    ],
+)
+def test_completion_prints_nothing_whatever_goes_wrong(cli: Cli, words: dict[str, str]) -> None:
+    done = cli.with_env(COMP_CWORD="2", **words).run()
+
+    assert (done.out.strip(), done.err) == ("", "")
+
+
+def test_completion_asks_once(cli: Cli, stack: Stack) -> None:
+    words = {"_SECFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "secflow describe ", "COMP_CWORD": "2"}
+    login = json.loads((cli.home / "secflow" / "config.json").read_text())["contexts"].values()
+    with front_of(stack.port) as front:
+        front.be_busy(lambda call: True, times=5)
+
+        done = cli.with_env(**words, SECFLOW_URL=front.url, SECFLOW_TOKEN=next(iter(login))["access"]).run()
+
+        assert (done.out.strip(), done.err, len(front.calls)) == ("", "", 1)
+
+
+def test_an_address_that_cannot_be_one_is_refused(cli: Cli) -> None:
+    for address in ("http://[", "http://a b", "http://[::1"):
+        cli.run("ps", "--url", address).failed(2, "is no address of a server")
+
+
+def test_a_fault_of_the_command_is_a_line_and_a_code_of_its_own(cli: Cli) -> None:
+    script = (
+        "import sys; from secflow.cli import main, options;"
+        " options.command(main.app, 'break')(lambda session: 1 / 0); sys.exit(main.run(['break']))"
+    )
+    said = {
+        traceback: subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT,
+            env={**cli.environ(), "SECFLOW_TRACEBACK": traceback},
+        )
+        for traceback in ("", "1")
+    }  # fmt: skip
+
+    assert {done.returncode for done in said.values()} == {70}
+    assert said[""].stderr.splitlines()[0] == "Error: this command has a fault (ZeroDivisionError: division by zero)"
+    assert "SECFLOW_TRACEBACK=1" in said[""].stderr
+    assert "Traceback" not in said[""].stderr
+    assert "Traceback" in said["1"].stderr
+
+
+def test_records_that_are_not_shown_are_counted(cli: Cli, driver: Driver) -> None:
+    template = driver.job_template("true")
+    names = [f"n{number}" for number in range(101)]
+    instance = driver.instance([job(template, name) for name in names], name="many")
+    driver.run(instance)
+
+    done = cli.run("get", "records", "many", "-o", "name")
+
+    assert len(done.ok().splitlines()) == 100
+    assert done.err == "The newest 100 of 101; --node shows those of one node.\n"
+    assert cli.run("get", "records", "many", "--node", "n7").err == ""
 
 
 def test_every_command_explains_itself_with_examples(cli: Cli) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from k8s_bridge.localcluster.tls import load_identity
@@ -158,6 +159,54 @@ def test_a_deletion_whose_answer_gets_lost_is_done(through: Cli, front: Front, d
 
     assert [call.method for call in front.calls].count("DELETE") == 2
     through.run("delete", instance, "--yes").failed(4)
+
+
+@pytest.mark.parametrize(
+    ("command", "method"), [(("stop",), "POST"), (("uninit", "--yes"), "POST"), (("delete", "--yes"), "DELETE")]
+)
+def test_a_verb_that_an_outage_came_after_is_done(
+    through: Cli, front: Front, driver: Driver, command: tuple[str, ...], method: str
+) -> None:
+    instance = driver.instance([job(driver.job_template("sleep 300"), "work")])
+    driver.act(instance, "start").ok()
+    front.fail_after(lambda call: call.method == method)
+
+    through.run(*command, instance).ok()
+
+    assert [call.method for call in front.calls].count(method) == 2
+
+
+def test_a_deletion_is_followed_until_it_is_done(cli: Cli, stack: Stack, driver: Driver) -> None:
+    instance = driver.instance([job(driver.job_template("sleep 300"), "work")], name="lasting")
+    driver.act(instance, "start").ok()
+    driver.wait(instance, lambda found: found["nodes"][0]["status"] == "running")
+    workers = [psutil.Process(pid) for pid in stack.pids("worker")]
+    for worker in workers:
+        worker.suspend()
+    try:
+        cli.run("delete", "lasting", "--yes", "--wait", "--timeout", "1s").failed(7, "goes on")
+        with cli.start("delete", "lasting", "--yes", "--wait") as deleting:
+            assert deleting.stdout is not None
+            # A deletion that is followed shows where the workflow is.
+            assert "stopped" in deleting.stdout.readline()
+            for worker in workers:
+                worker.resume()
+            said, _ = deleting.communicate(timeout=60)
+    finally:
+        for worker in workers:
+            worker.resume()
+
+    assert (deleting.returncode, said.splitlines()[-1]) == (0, "lasting  deleted")
+    assert driver.call("GET", f"/workflow-instances/{instance}").status == 404
+
+
+def test_what_no_header_may_hold_is_refused_and_not_shown(through: Cli, front: Front, token: str) -> None:
+    for damaged in (f"{token}\nsecret", f"{token} secret", f"{token}sécret"):
+        said = through.with_env(SECFLOW_TOKEN=damaged).run("ps").failed(2, "SECFLOW_TOKEN holds no token")
+        assert token not in said
+        assert "cret" not in said
+    through.with_env(SECFLOW_TOKEN=f" {token}\n").run("whoami").ok()
+    assert all(call.method == "GET" for call in front.calls)
 
 
 def test_watching_survives_a_server_that_goes_away_for_a_while(

@@ -65,6 +65,23 @@ def test_logs_are_followed_to_the_end_and_each_line_comes_once(cli: Cli, driver:
     assert [line.split("| ")[1] for line in lines if line.startswith("second")] == wanted
 
 
+def test_logs_are_followed_over_a_restart_of_the_server(cli: Cli, driver: Driver, stack: Stack) -> None:
+    script = "for n in 1 2 3 4 5 6; do echo line $n; sleep 1; done"
+    instance = driver.instance([job(driver.job_template(script), "work")], name="restarted")
+    driver.act(instance, "start").ok()
+    login = json.loads((cli.home / "secflow" / "config.json").read_text())["contexts"].values()
+    with front_of(stack.port) as front:
+        there = cli.with_env(SECFLOW_URL=front.url, SECFLOW_TOKEN=next(iter(login))["access"])
+        # From the first reading of the log on.
+        front.be_busy(lambda call: any("/logs" in one.path for one in front.calls[:-1]), times=4, retry_after="60")
+
+        done = there.run("logs", "restarted", "--node", "work", "-f")
+
+    assert done.ok().splitlines() == [f"line {number}" for number in range(1, 7)]
+    assert front.busy == []
+    assert done.err.count("trying again") == 1
+
+
 def test_a_line_that_is_still_being_written_is_waited_for(cli: Cli, driver: Driver) -> None:
     script = "echo whole; printf half; sleep 3; echo ' and half'; printf 'without an end'"
     instance = driver.instance([job(driver.job_template(script), "work")], name="halves")

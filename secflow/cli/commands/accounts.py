@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from secflow.cli.contexts import Context
-from secflow.cli.credentials import claims_of, log_in, log_out
+from secflow.cli.credentials import checked_token, claims_of, log_in, log_out
 from secflow.cli.errors import CliError, NotLoggedIn, UsageProblem
 from secflow.cli.options import command
 from secflow.cli.routes import LIST_INSTANCES
@@ -66,7 +66,7 @@ def login(
     if not transport.server.is_local and url.startswith("http://"):
         session.out.remark(f"Warning: what you send to {url} can be read on the way; https:// would hide it.")
     if token_stdin:
-        pair = {"access": _from_stdin("token"), "refresh": ""}
+        pair = {"access": checked_token(_from_stdin("token").strip(), source="standard input"), "refresh": ""}
         user = str(claims_of(pair["access"]).get("username", ""))
     elif stand:
         user = username or stand.username
@@ -109,8 +109,8 @@ def whoami(session: Session) -> None:
     name, context = session.login
     # Any read tells whether the token is accepted; this one costs least.
     total = session.client.get(LIST_INSTANCES, query={"page": 1, "page_size": 1})["total"]
-    is_given = bool(session.environ.get("SECFLOW_TOKEN"))
-    claims = claims_of(session.environ["SECFLOW_TOKEN"] if is_given else context.access)
+    is_given = bool(session.given_token)
+    claims = claims_of(session.given_token or context.access)
     found: dict[str, Any] = {
         "url": context.url,
         "username": str(claims.get("username") or ("" if is_given else context.username)),

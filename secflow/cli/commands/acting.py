@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from secflow.cli.client import Json, new_key
 from secflow.cli.commands.looking import finish
-from secflow.cli.errors import CliError, ExitCode, Missing, Refused
+from secflow.cli.errors import CliError, ExitCode, Missing, Refused, Unreachable
 from secflow.cli.finding import find_instance, read_instance
 from secflow.cli.options import Names, Timeout, Yes, command, demand_yes
 from secflow.cli.routes import (
@@ -85,7 +85,7 @@ def stop(session: Session, names: Names, wait: Wait = False, timeout: Timeout = 
     \b
     Examples:
       secflow stop nightly
-      secflow stop $(secflow ps --status running -o name)
+      secflow stop $(secflow ps --all --status running -o name)
     """
     _each(session, names, _STOP, _until("stopped") if wait else None, timeout)
 
@@ -165,7 +165,7 @@ def delete(session: Session, names: Names, yes: Yes = False, wait: Wait = False,
     \b
     Examples:
       secflow delete nightly
-      secflow delete nightly weekly --yes
+      secflow delete nightly weekly --yes --wait
     """
     _each(session, names, _DELETE, (lambda found: False) if wait else None, timeout, ask=None if yes else "Delete")
 
@@ -177,18 +177,23 @@ def begin_run(session: Session, instance: Json, *, key: str) -> Json:
 
 
 def _run(session: Session, names: list[str], verb: Verb, watching: bool, timeout: str | None, key: str | None) -> None:
-    begun = _each(session, names, verb, None, None, key=key or new_key(), quiet=watching)
+    key = key or new_key()
     if not watching:
+        _each(session, names, verb, None, None, key=key)
         return
     seconds = seconds_of(timeout) if timeout else None
-    code = ExitCode.OK
+    begun, errors = _attempt(session, _found(session, names), lambda one: _act(session, one, verb, key=key))
+    for error in errors:
+        session.out.fail(error)
+    # What did begin is followed all the same; the first refusal is the result.
+    code = ExitCode(errors[0].code) if errors else ExitCode.OK
     for instance in begun:
         prefix = instance["name"] if len(begun) > 1 else ""
         ended = watch(session, instance, until=has_ended, timeout=seconds, prefix=prefix)
         try:
             finish(session, ended)
         except typer.Exit as end:
-            code = ExitCode(end.exit_code)
+            code = code or ExitCode(end.exit_code)
     if code:
         raise typer.Exit(code)
 
@@ -208,39 +213,48 @@ def _each(
     key: str | None = None,
     ask: str | None = None,
     good: Collection[str] | None = None,
-    quiet: bool = False,
-) -> list[Json]:
-    """Does the verb to each workflow; one that is refused does not keep the others from it. Returns those that were done.
-
-    Raises the first refusal at the end.
-    """
-    instances = [find_instance(session, name) for name in dict.fromkeys(names)]
+) -> None:
+    """Does the verb to each workflow and shows it; raises the first refusal at the end."""
+    instances = _found(session, names)
     if ask:
         listed = ", ".join(f"{one_line(one['name'])} ({one['status']})" for one in instances)
         demand_yes(session, False, f"{ask} {listed}?")
-    done: list[Json] = []
-    errors: list[CliError] = []
-    for instance in instances:
-        try:
-            found = _act(session, instance, verb, body=body, key=key)
-            if until is not None:
-                found = _waited(session, found, verb, until, timeout)
-            if good is not None and found["status"] not in good and until is not None:
-                raise Refused(f"{found['name']} is {found['status']}: {found['message'] or ''}", hint=_DESCRIBE)
-            done.append(found)
-            if not quiet and session.out.is_for_people:
-                _say(session, found, verb)
-        except CliError as err:
-            if len(instances) > 1:
-                err.message = f"{instance['name']}: {err.message}"
-            errors.append(err)
-    if not quiet and not session.out.is_for_people:
+
+    def do(instance: Json) -> Json:
+        found = _act(session, instance, verb, body=body, key=key, is_followed=until is not None)
+        if until is not None:
+            found = _waited(session, found, verb, until, timeout)
+        if good is not None and found["status"] not in good and until is not None:
+            raise Refused(f"{found['name']} is {found['status']}: {found['message'] or ''}", hint=_DESCRIBE)
+        if session.out.is_for_people:
+            _say(session, found, verb)
+        return found
+
+    done, errors = _attempt(session, instances, do)
+    if not session.out.is_for_people:
         session.out.data(done, names=[one["id"] for one in done])
     for error in errors[1:]:
         session.out.fail(error)
     if errors:
         raise errors[0]
-    return done
+
+
+def _found(session: Session, names: list[str]) -> list[Json]:
+    return [find_instance(session, name) for name in dict.fromkeys(names)]
+
+
+def _attempt(session: Session, instances: list[Json], do: Callable[[Json], Json]) -> tuple[list[Json], list[CliError]]:
+    """What was done, and what was not; one that is refused does not keep the others from it."""
+    done: list[Json] = []
+    errors: list[CliError] = []
+    for instance in instances:
+        try:
+            done.append(do(instance))
+        except CliError as err:
+            if len(instances) > 1:
+                err.message = f"{instance['name']}: {err.message}"
+            errors.append(err)
+    return done, errors
 
 
 _DESCRIBE = "`secflow describe NAME` says why."
@@ -256,11 +270,27 @@ def _say(session: Session, found: Json, verb: Verb) -> None:
     session.out.say(f"{session.out.styled(found['name'], 'bold')}  {status}{extra}", raw=True)
 
 
-def _act(session: Session, instance: Json, verb: Verb, *, body: Json | None = None, key: str | None = None) -> Json:
-    """The workflow after the verb. Should the answer get lost and the repeat be refused because it is done, it is done."""
+def _act(
+    session: Session,
+    instance: Json,
+    verb: Verb,
+    *,
+    body: Json | None = None,
+    key: str | None = None,
+    is_followed: bool = False,
+) -> Json:
+    """The workflow after the verb. Should the answer get lost and the repeat be refused because it is done, it is done.
+
+    `is_followed`: a deletion that takes its time is no error, but the caller's to wait for.
+    """
     instance_id = instance["id"]
+    is_final = _is_on_its_way if verb is _DELETE and is_followed else None
     try:
-        answer = session.client.act(verb.route, body=body, key=key, instance_id=instance_id)
+        answer = session.client.act(verb.route, body=body, key=key, is_final=is_final, instance_id=instance_id)
+    except Unreachable as err:
+        if is_final is not None and is_final(err.details):
+            return instance
+        raise
     except Missing as err:
         if verb is _DELETE and err.after_lost_answer:
             return {**instance, "status": "deleted"}
@@ -275,6 +305,11 @@ def _act(session: Session, instance: Json, verb: Verb, *, body: Json | None = No
         return {**instance, "status": "deleted"}
     # The trigger answers with a message.
     return answer if "status" in answer else read_instance(session.client, instance_id)
+
+
+def _is_on_its_way(details: Any) -> bool:
+    """Whether the details of an outage say that the workflow goes as soon as the cluster lets it."""
+    return isinstance(details, dict) and details.get("pending") == "delete"
 
 
 def _waited(session: Session, found: Json, verb: Verb, until: Callable[[Json], bool], timeout: str | None) -> Json:

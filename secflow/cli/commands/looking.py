@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from secflow.cli.client import Json
+from secflow.cli.client import PAGE, Json
 from secflow.cli.describing import describe as describe_instance
 from secflow.cli.errors import ExitCode, Interrupted, Missing, UsageProblem
 from secflow.cli.explaining import conclude
@@ -53,7 +53,7 @@ def ps(
       secflow ps --project p1 --status failed
       secflow ps --all -o wide
       secflow ps --watch
-      secflow stop $(secflow ps --status running -o name)
+      secflow stop $(secflow ps --all --status running -o name)
     """
     if status is not None and status not in _STATUSES:
         raise UsageProblem(f"{status!r} is no status", hint=f"There are: {', '.join(_STATUSES)}.")
@@ -67,7 +67,8 @@ def ps(
         return
     found, total = read()
     session.out.items(found, INSTANCE_COLUMNS, instance_row, empty=_nothing(session, status))
-    if len(found) < total and session.out.is_for_people:
+    if len(found) < total:
+        # Programs are told too, on standard error: what they do to these, they do not do to the rest.
         session.out.remark(f"{len(found)} of {total}; --all shows every one.")
 
 
@@ -197,7 +198,7 @@ def _get_records(session: Session, name: str | None, node: str | None) -> None:
     instance = find_instance(session, _demanded(name))
     node_id = find_node(instance, node)["id"] if node else None
     answer = session.client.get(
-        READ_LOG_RECORDS, instance_id=instance["id"], query={"node_id": node_id, "page_size": 100}
+        READ_LOG_RECORDS, instance_id=instance["id"], query={"node_id": node_id, "page_size": PAGE}
     )
     session.out.items(
         answer["items"],
@@ -210,6 +211,9 @@ def _get_records(session: Session, name: str | None, node: str | None) -> None:
         ],
         empty=f"{instance['name']} has not run yet.",
     )  # fmt: skip
+    if len(answer["items"]) < answer["total"]:
+        only = "" if node_id else "; --node shows those of one node"
+        session.out.remark(f"The newest {len(answer['items'])} of {answer['total']}{only}.")
 
 
 def _demanded(name: str | None) -> str:

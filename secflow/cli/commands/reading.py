@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from secflow.cli.errors import Interrupted, UsageProblem
+from secflow.cli.errors import Interrupted, Unreachable, UsageProblem
 from secflow.cli.feed import event_line, events_until_now, follow_events, past_events
 from secflow.cli.finding import find_instance, find_node, read_instance
 from secflow.cli.options import Name, OptionalName, command
@@ -19,7 +19,7 @@ from secflow.cli.session import Session
 from secflow.cli.table import painted, width_of
 from secflow.cli.tailing import MOST_LINES, Line, Tail, Wanted
 from secflow.cli.times import ago
-from secflow.cli.watching import has_ended
+from secflow.cli.watching import Patience, has_ended
 
 PANEL = "Look"
 Json = dict[str, Any]
@@ -69,15 +69,24 @@ def logs(
         raise UsageProblem("--container and --previous are of one node", hint="Name it with --node.")
     writer = _Writer(session, instance, alone=chosen is not None, timestamps=timestamps)
     tails: dict[str, Tail] = {}
+    patience = Patience()
     try:
         while True:
-            for one in instance["nodes"]:
-                if chosen in (None, one["id"]):
-                    _read(session, instance, one, tails, wanted, writer, follow=follow)
-            if not follow or _is_over(instance, chosen):
-                break
-            time.sleep(_EVERY)
-            instance = read_instance(session.client, instance["id"])
+            try:
+                for one in instance["nodes"]:
+                    if chosen in (None, one["id"]):
+                        _read(session, instance, one, tails, wanted, writer, follow=follow)
+                if not follow or _is_over(instance, chosen):
+                    break
+                time.sleep(_EVERY)
+                instance = read_instance(session.client, instance["id"])
+                patience.answered()
+            except Unreachable as err:
+                if not follow:
+                    raise
+                if patience.bear(err):
+                    session.out.remark(f"({err.message}; trying again)")
+                time.sleep(_EVERY)
     except KeyboardInterrupt:
         raise Interrupted(f"not reading any more; {instance['name']} goes on") from None
     if not writer.has_written:

@@ -65,7 +65,17 @@ def test_addresses_are_brought_to_one_form(given: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "ftp://x", "https://", "https://ada:secret@x", "https://x:99999999", "https://x/?token=1"]
+    "given",
+    [
+        "",
+        "ftp://x",
+        "https://",
+        "https://ada:secret@x",
+        "https://x:99999999",
+        "https://x/?token=1",
+        "http://[",
+        "http://a b",
+    ],
 )
 def test_what_is_no_address_is_refused_without_repeating_more_than_was_typed(given: str) -> None:
     with pytest.raises(UsageProblem):
