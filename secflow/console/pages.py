@@ -35,6 +35,8 @@ class ConsoleChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
+        if any("\x00" in text for texts in self.filter_params.values() for text in texts):
+            rows = rows.none()  # no text of the database has that character, and it refuses to look for it
         newest = self.model_admin.search_newest
         if newest and self._looks_for_words():
             last = self.model._default_manager.aggregate(last=Max("pk"))["last"] or 0

@@ -76,6 +76,11 @@ def test_what_is_no_date_finds_nothing_and_is_said(admin: Client, days: None, qu
     assert "Nothing is shown: what the filter by created at holds cannot be read" in shown.content.decode()
 
 
+@pytest.mark.parametrize("name", ["status__exact", "project_id", "project_id__icontains", "name__icontains", "q"])
+def test_nothing_has_a_character_that_no_text_can_have(admin: Client, days: None, name: str) -> None:
+    assert list(admin.get(f"{LIST}?{name}=%00").context["cl"].result_list) == []
+
+
 def test_an_operation_on_all_rows_reaches_none_if_the_filter_is_no_date(admin: Client, days: None) -> None:
     form = {
         "action": "deactivate",
