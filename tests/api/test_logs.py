@@ -200,7 +200,7 @@ def test_of_very_long_texts_a_page_gives_the_ends(
 
 @pytest.mark.parametrize(
     ("sizes", "budget", "share"),
-    [([], 10, 0), ([3, 4], 10, 4), ([3, 4], 7, 4), ([3, 9], 10, 7), ([9, 9, 9], 10, 3), ([1, 9, 9], 10, 4)],
+    [([], 10, 10), ([3, 4], 10, 10), ([3, 4], 7, 7), ([3, 9], 10, 7), ([9, 9, 9], 10, 3), ([1, 9, 9], 10, 4)],
 )
 def test_a_budget_is_shared_by_the_longest(sizes: list[int], budget: int, share: int) -> None:
     assert selectors.fair_share(sizes, budget) == share

@@ -75,7 +75,7 @@ def list_log_records(*, instance_id: str, node_id: str | None, page: Page) -> Re
     texts: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
     logs = NodeLog.objects.filter(node_run_id__in=[row["id"] for row in rows]).annotate(size=_Bytes("text"))
     # The sizes are told without reading the texts. No text has more characters than bytes.
-    most = max(1, fair_share(logs.values_list("size", flat=True), PAGE_CHARACTERS))
+    most = fair_share(logs.values_list("size", flat=True), PAGE_CHARACTERS)
     shortened = Case(
         When(size__gt=most, then=Concat(Value(_LEFT_OUT), Right("text", most))),
         default=F("text"),
@@ -87,8 +87,8 @@ def list_log_records(*, instance_id: str, node_id: str | None, page: Page) -> Re
 
 
 def fair_share(sizes: Iterable[int], budget: int) -> int:
-    """The bound at which the sizes, each cut down to it, come to at most the budget; the largest size when they do so
-    uncut.
+    """The bound at which the sizes, each cut down to it, come to at most the budget; the budget when they do so uncut, since a
+    text may have been written after its size was read.
     """
     left, waiting = budget, sorted(sizes)
     for place, size in enumerate(waiting):
@@ -96,4 +96,4 @@ def fair_share(sizes: Iterable[int], budget: int) -> int:
         if size > share:
             return share
         left -= size
-    return waiting[-1] if waiting else 0
+    return budget
