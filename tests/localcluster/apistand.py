@@ -122,8 +122,8 @@ def running_api(home: Path, logs: LogSource | None = None) -> Iterator[Api]:
     finally:
         api.session.close()
         asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-        # The loop must live until the last TLS connection has said goodbye.
-        end = time.monotonic() + 10
+        # The loop must live until the last TLS connection has said goodbye, for which asyncio gives a client 30 seconds.
+        end = time.monotonic() + 40
         while any(known.laddr.port == port for known in psutil.Process().net_connections("tcp")):
             assert time.monotonic() < end, "the server has left connections open"
             time.sleep(0.01)
