@@ -22,6 +22,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 STALE_SECONDS = 35.0  # the promise without a working watch, and some time for a busy machine
 
 
+def pods_of(stage: Stage, job_name: str) -> list[str]:
+    names = [pod["metadata"]["name"] for pod in stage.list("Pod")]
+    return [name for name in names if name.startswith(f"{job_name}-")]
+
+
 def lag(stage: Stage, instance_id: str, name: str) -> float:
     """Seconds between the end of the node's Job in the cluster and the moment at which SecFlow shows it."""
     resource = stage.wait_for_object("Job", instance_id, name)["metadata"]["name"]
@@ -157,6 +162,8 @@ def test_f26_a_job_is_collected_before_anybody_saw_its_end(stage: Stage) -> None
     with stage.proxy.outage():
         stage.run_foreign_pod("go", "touch /data/go", claim="signs")
         eventually(lambda: stage.read("Job", resource) is None, what="the end of the job and its removal")
+        # A pod that is still listed afterwards would tell that its job succeeded, and rightly.
+        eventually(lambda: not pods_of(stage, resource), what="the removal of its pod")
     stage.delete("Pod", "go")
     ended = stage.driver.wait_for(one, "succeeded", "failed")
 
