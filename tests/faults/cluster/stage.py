@@ -124,6 +124,7 @@ class Stage:
     def run_foreign_pod(self, name: str, script: str, *, claim: str) -> None:
         """Starts a pod that is not SecFlow's, past the proxy, with the claim at /data."""
         container = {"name": "main", "image": "busybox:latest", "command": ["sh", "-c", script]}
+        container["imagePullPolicy"] = "IfNotPresent"
         container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
         volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim}}
         spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
