@@ -170,7 +170,7 @@ def test_records_cost_the_same_queries_whatever_their_number(
             NodeLog.objects.create(node_run=record(node, number), part="execution", text="x")
 
     def cost() -> int:
-        with django_assert_max_num_queries(7) as queries:
+        with django_assert_max_num_queries(6) as queries:
             member.read(f"{path}?page_size=100")
         return len(queries)
 

@@ -95,7 +95,7 @@ async def test_a_retry_waits_for_the_back_off(tmp_path: Path) -> None:
 
         await stand.until_state(lambda: len(stand.pods_of("j")) == 2, "Pod")
 
-        assert loop.time() - began > 0.9
+        assert 0.9 < loop.time() - began < 3
 
 
 async def test_a_job_that_succeeds_on_a_retry_completes(stand: Stand) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from k8s_bridge.kinds import SERVICE, collection_path, object_path
 from tests.engine import eventually, job, node, objects_of, workflow
 from tests.race.seen import wanted
-from tests.race.together import Act, launch_all
+from tests.race.together import Act, launch_all, somebody_waits
 from workflows import dispatch
 from workflows.domain.actors import Actor
 from workflows.domain.statuses import WorkloadState
@@ -131,9 +131,3 @@ def test_a_launch_that_is_recorded_while_others_are_given_up_keeps_its_name(laun
     assert act.result == 0
     assert Workload.objects.get(pk=work.pk).state == WorkloadState.LIVE
     assert node(launched, "a").k8s_resource_name == name is not None
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])

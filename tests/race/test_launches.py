@@ -92,7 +92,7 @@ def test_nothing_is_left_of_a_launch_that_a_removal_overtook(
 
         assert removal.result is None
         # Well below the time of a lease: who made the object for nothing says so.
-        eventually(lambda: not Cleanup.objects.filter(pk=instance.pk).exists(), what="the clean-up")
+        eventually(lambda: not Cleanup.objects.filter(pk=instance.pk).exists(), seconds=20, what="the clean-up")
 
     assert objects_of(instance) == []
     assert not Workload.objects.filter(pk=workload.pk).exclude(state="gone").exists()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from k8s_bridge.observations import Phase
 from tests.engine import eventually, job, node, workflow
 from tests.race.seen import seen, wanted
-from tests.race.together import PATIENCE, Act, gate, launch_all
+from tests.race.together import PATIENCE, Act, gate, launch_all, somebody_waits
 from workflows.domain.actors import Actor
 from workflows.models import NodeLog, NodeRun, WorkflowInstance
 from workflows.services import lifecycle
@@ -36,12 +36,6 @@ def ended() -> WorkflowInstance:
     eventually(is_over, what="the end of the pod")
     apply_observations([seen(work, Phase.SUCCEEDED)])
     return instance
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 def relaunch(instance: WorkflowInstance) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from workflows.models import Workload
 from workflows.services.cluster import gateway
@@ -84,3 +84,10 @@ def launch_all(instance_id: str) -> int:
     """What a worker does when it is told of everything that is to be launched."""
     waiting = Workload.objects.filter(instance_id=instance_id, state="launching")
     return launch_workloads(workload_ids=list(waiting.values_list("pk", flat=True)))
+
+
+def somebody_waits() -> bool:
+    """Whether a transaction of this server waits for a lock of another one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Case, F, Func, IntegerField, TextField, Value, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, F, Func, IntegerField, OuterRef, TextField, Value, When
 from django.db.models.functions import Concat, Right
 
 from secflow.http.query import Page
@@ -64,24 +65,26 @@ class RecordList:
 
 
 def list_log_records(*, instance_id: str, node_id: str | None, page: Page) -> RecordList:
-    """The records of an instance or of one of its nodes, also of a deleted one. Unknown node: none. Four queries.
+    """The records of an instance or of one of its nodes, also of a deleted one. Unknown node: none. Three queries.
 
     All texts together hold at most `PAGE_CHARACTERS` (and one line each that says so): of the longest ones the end is given.
     """
     records = NodeRun.objects.filter(instance_id=instance_id)
     if node_id is not None:
         records = records.filter(node_id=node_id)
-    rows = list(records.order_by("-id").values(*_COLUMNS)[page.window])
-    texts: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    logs = NodeLog.objects.filter(node_run_id__in=[row["id"] for row in rows]).annotate(size=_Bytes("text"))
     # The sizes are told without reading the texts. No text has more characters than bytes.
-    most = fair_share(logs.values_list("size", flat=True), PAGE_CHARACTERS)
+    logs = NodeLog.objects.annotate(size=_Bytes("text"))
+    sizes = ArraySubquery(logs.filter(node_run=OuterRef("pk")).values("size"))
+    rows = list(records.annotate(sizes=sizes).order_by("-id").values(*_COLUMNS, "sizes")[page.window])
+    most = fair_share((size for row in rows for size in row["sizes"]), PAGE_CHARACTERS)
+    texts: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
     shortened = Case(
         When(size__gt=most, then=Concat(Value(_LEFT_OUT), Right("text", most))),
         default=F("text"),
         output_field=TextField(),
     )
-    for log in logs.annotate(shortened=shortened).values(*_LOG_COLUMNS, "shortened"):
+    kept = logs.filter(node_run_id__in=[row["id"] for row in rows]).annotate(shortened=shortened)
+    for log in kept.values(*_LOG_COLUMNS, "shortened"):
         texts[log["node_run_id"]][log["part"]] = {**log, "text": log["shortened"]}
     return RecordList(total=records.count(), rows=rows, texts=texts)
 

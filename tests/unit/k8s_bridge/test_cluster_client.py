@@ -255,7 +255,7 @@ def test_a_stream_is_woken_from_another_thread(cluster: ScriptedCluster, client:
     stream.close()
     stream.interrupt()  # nobody to wake any more: no error
 
-    assert time.monotonic() - began < 15  # half of the silence that it would have waited for
+    assert time.monotonic() - began < 2
 
 
 def test_abandoned_answers_leave_no_sockets_open(cluster: ScriptedCluster, client: ClusterClient) -> None:

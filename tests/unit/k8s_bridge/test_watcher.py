@@ -333,8 +333,8 @@ def test_a_quick_stop_ends_an_open_watch(cluster: ScriptedCluster) -> None:
     with following(cluster, sink, silence=60) as watcher:
         assert opened.wait(30)
         began = time.monotonic()
-        watcher.stop(30)
-        assert time.monotonic() - began < 10  # the server would be silent for half a minute
+        watcher.stop(5)
+        assert time.monotonic() - began < 1
 
     assert watcher.restarts == {"Job": 0}
 
@@ -342,13 +342,13 @@ def test_a_quick_stop_ends_an_open_watch(cluster: ScriptedCluster) -> None:
 def test_a_stop_during_a_pause_is_quick(cluster: ScriptedCluster) -> None:
     cluster.script(LIST, lambda call: call.refuse(503, "ServiceUnavailable"))
 
-    with following(cluster, Sink(), first_delay=60, last_delay=60) as watcher:
+    with following(cluster, Sink(), first_delay=30, last_delay=30) as watcher:
         while not cluster.seen("GET"):
             time.sleep(0.01)
         began = time.monotonic()
-        watcher.stop(30)
-        assert time.monotonic() - began < 10  # the pause is half a minute at least
+        watcher.stop(5)
 
+    assert time.monotonic() - began < 1
     assert not watcher.is_synced
 
 
