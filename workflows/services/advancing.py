@@ -18,14 +18,14 @@ from workflows.domain.transitions import InstanceEvent, NodeEvent
 from workflows.models import NodeRun, Run, WorkflowInstance, WorkflowNode, Workload
 from workflows.services.claims import LEASE, Lease, claims_of
 from workflows.services.graphs import graph_of
-from workflows.services.journal import Entry, append
+from workflows.services.journal import SYSTEM, Entry, append
 from workflows.services.loading import Statuses, statuses_of
 from workflows.services.logs import want_logs
 from workflows.services.moves import move_instance, move_nodes
+from workflows.services.reasons import failure_of
 from workflows.services.runs import close_run
 from workflows.services.statements import Rows, Statements
 
-SYSTEM = "system"
 RELOOK = timedelta(seconds=10)  # a launch whose message was lost is found again after this time
 
 
@@ -217,7 +217,7 @@ def _conclude(
     if verdict is RunStatus.FAILED:
         failed = NodeRun.objects.filter(run=run, status=NodeStatus.FAILED).order_by("finished_at", "id").first()
         if failed is not None:
-            message = f"node {failed.node_name} failed: {failed.message or 'no reason was given'}"
+            message = failure_of(failed)
             words = f"not started, because node {failed.node_name} failed"
             NodeRun.objects.filter(run=run, node_id__in=unreached).update(message=words, updated_at=now)
             WorkflowNode.objects.filter(pk__in=unreached).update(message=words)

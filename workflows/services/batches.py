@@ -11,8 +11,7 @@ from django.db.models import Model
 from workflows.domain.statuses import NodeStatus
 from workflows.domain.transitions import NODE_MOVES, SETUP_MOVES, NodeEvent, SetupEvent
 from workflows.models import NodeRun, WorkflowNode, Workload
-from workflows.services.advancing import SYSTEM
-from workflows.services.journal import Entry
+from workflows.services.journal import SYSTEM, Entry
 from workflows.services.loading import Facts
 from workflows.services.moves import add_move
 from workflows.services.statements import Statements, update_rows

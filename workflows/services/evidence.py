@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from k8s_bridge.diagnosis import Diagnosis
 from k8s_bridge.errors import ClusterError, NotFound, Rejected
 from k8s_bridge.evidence import MOST_PODS, LastLines, build_evidence, logs_to_read
 from k8s_bridge.gateway import Gateway
+from k8s_bridge.kinds import POD
+from k8s_bridge.observations import observe
 from k8s_bridge.pods import newest_first
 
 LINES = 50  # of each container
 LINES_BYTES = 16 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """`shown` is what is kept, a JSON object of at most 64 KiB. `reason` is the trouble of the newest pod that has one."""
+
+    shown: dict[str, Any]
+    reason: Diagnosis | None
+
+
 def gather_evidence(
     cluster: Gateway, namespace: str, app: str, *, attempt: int | None = None, is_last: bool = False
-) -> dict[str, Any]:
-    """What the cluster shows of this attempt of `app`: container states, warnings, last log lines (at most 64 KiB as JSON).
+) -> Evidence:
+    """What the cluster shows of this attempt of `app`: container states, warnings, last log lines.
 
     One request for the pods, one for each of the few objects whose warnings count, one for each log. A log that is gone or
     not there yet is left out. Raises ClusterError when the cluster does not answer; when this `is_last`, because nobody will ask
@@ -39,7 +51,12 @@ def gather_evidence(
                 limit_bytes=LINES_BYTES,
             )
             logs.append(LastLines(wanted.pod, wanted.container, wanted.previous, found.text))
-    return build_evidence(pods, events, logs)
+    return Evidence(build_evidence(pods, events, logs), _reason(pods))
+
+
+def _reason(pods: Iterable[Mapping[str, Any]]) -> Diagnosis | None:
+    told = (observe(POD, pod) for pod in newest_first(pods))
+    return next((seen.diagnosis for seen in told if seen is not None and seen.diagnosis is not None), None)
 
 
 def _involved(app: str, pods: Iterable[Mapping[str, Any]]) -> list[str]:

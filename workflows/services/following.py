@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from k8s_bridge.kinds import POD
 from k8s_bridge.names import shard_of
 from k8s_bridge.observations import Observation, Phase, observe
 from k8s_bridge.watcher import Change, Snapshot
 from workflows.killpoints import AFTER_OBSERVE, pass_by
 from workflows.services.observing import DECISIVE, apply_observations
+from workflows.services.reasons import wants_reason
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ MOST_AT_ONCE = 200  # observations in one pass: large enough to keep up, small e
 REMEMBERED = 50_000  # objects whose last observation is kept to drop repetitions
 PATIENCE = 0.03  # seconds for which what decides nothing may be overtaken by what does
 LONGEST_PATIENCE = 0.5
+REASON_PATIENCE = 0.5  # seconds for which a failure waits for what the last pod suffered from
 # Every look at an instance costs time in proportion to its nodes, so one with a crowd of running nodes is looked at less often.
 CROWD = 20  # nodes that run at once
 REST_PER_NODE, LONGEST_REST = 0.0005, 0.15  # seconds
@@ -36,6 +39,9 @@ class Inbox:
 
     Per object the order is kept: an observation never comes after a newer one of the same object. What is said of an instance
     that rests is kept until its rest is over.
+
+    A failure that says little comes after what its last pod suffered from, also if it was told first: the two come by separate
+    watches. It does not wait for ever, because a pod that was removed says nothing.
     """
 
     def __init__(self) -> None:
@@ -43,20 +49,42 @@ class Inbox:
         self._resting: dict[str, float] = {}  # instance id -> until when, by the monotonic clock
         self._decisive: deque[Observation] = deque()
         self._patient: dict[tuple[str, str], tuple[float, Observation]] = {}
+        self._explained: set[int] = set()  # attempts whose newest pod told a trouble
+        # Failures that wait for their reason, by attempt, each with the moment at which it waits no longer.
+        self._unexplained: dict[int, list[tuple[float, Observation]]] = defaultdict(list)
 
     def put(self, seen: Observation) -> None:
         key = (seen.source, seen.uid)
         with self._changed:
             since, _ = self._patient.pop(key, (time.monotonic(), seen))
+            if seen.source == POD:
+                self._note_reason(seen)
             if seen.phase is Phase.FAILED:
                 # What its pods suffered from is the reason, and after the end nobody listens to it any more.
                 of_pods = [other for other, (_, told) in self._patient.items() if told.attempt == seen.attempt]
                 self._decisive.extend(self._patient.pop(other)[1] for other in of_pods)
-            if seen.phase in DECISIVE:
+            if seen.phase is Phase.FAILED and wants_reason(seen.diagnosis) and seen.attempt not in self._explained:
+                self._unexplained[seen.attempt].append((time.monotonic() + REASON_PATIENCE, seen))
+            elif seen.phase in DECISIVE:
                 self._decisive.append(seen)
+            elif seen.diagnosis is not None and seen.attempt in self._unexplained:
+                self._decisive += [seen, *(failure for _, failure in self._unexplained.pop(seen.attempt))]
             else:
                 self._patient[key] = (since, seen)
             self._changed.notify()
+
+    def begin_anew(self, attempt: int) -> None:
+        """A further pod was made: what an earlier one of the attempt suffered from is not the last word."""
+        with self._changed:
+            self._explained.discard(attempt)
+
+    def _note_reason(self, of_pod: Observation) -> None:
+        if len(self._explained) >= REMEMBERED:
+            self._explained.clear()
+        if of_pod.diagnosis is not None:
+            self._explained.add(of_pod.attempt)
+        else:
+            self._explained.discard(of_pod.attempt)
 
     def rest(self, instance_id: str, seconds: float) -> None:
         """Nothing of the instance is taken for so long."""
@@ -72,7 +100,8 @@ class Inbox:
                 ripe = (
                     since + patience for since, seen in self._patient.values() if seen.instance_id not in self._resting
                 )
-                left = min([end, *ripe, *self._resting.values()]) - time.monotonic()
+                waited = (failures[0][0] for failures in self._unexplained.values())
+                left = min([end, *ripe, *waited, *self._resting.values()]) - time.monotonic()
                 if time.monotonic() >= end:
                     return []
                 self._changed.wait(max(left, 0.001))
@@ -80,6 +109,8 @@ class Inbox:
 
     def _due(self, now: float) -> list[Observation]:
         self._resting = {instance_id: until for instance_id, until in self._resting.items() if until > now}
+        for attempt in [attempt for attempt, failures in self._unexplained.items() if failures[0][0] <= now]:
+            self._decisive.extend(failure for _, failure in self._unexplained.pop(attempt))
         patience = self._patience()
         batch: list[Observation] = []
         later: deque[Observation] = deque()
@@ -136,7 +167,9 @@ class Pipeline:
                 self._last.clear()
             self._last[key] = seen
         is_first_word = happened == "ADDED" and seen.phase is Phase.WAITING and seen.diagnosis is None
-        if known != seen and not is_first_word:
+        if is_first_word:
+            self._inbox.begin_anew(seen.attempt)
+        elif known != seen:
             self._inbox.put(seen)
 
     def forget(self, shards: Collection[int]) -> None:

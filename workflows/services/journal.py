@@ -12,6 +12,8 @@ from templates_app.facts import TemplateFact
 from workflows.models import WorkflowInstance
 from workflows.services.statements import Statements
 
+SYSTEM = "system"  # the actor of what nobody asked for
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -12,10 +12,10 @@ from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
 from workflows.locks import find_and_lock
 from workflows.models import NodeRun, WorkflowInstance, Workload
-from workflows.services.advancing import SYSTEM, advance
+from workflows.services.advancing import advance
 from workflows.services.cleaning import request_cleanup
 from workflows.services.diagnoses import as_data, from_data, sentence
-from workflows.services.journal import Entry, append
+from workflows.services.journal import SYSTEM, Entry, append
 from workflows.services.logs import want_logs
 from workflows.services.moves import move_nodes
 from workflows.services.runs import retire, wanted_workloads

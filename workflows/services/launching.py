@@ -30,13 +30,13 @@ from workflows.domain.transitions import NodeEvent, SetupEvent
 from workflows.killpoints import AFTER_CLAIM, AFTER_CREATE, pass_by
 from workflows.locks import find_and_lock
 from workflows.models import NodeRun, WorkflowInstance, WorkflowNode, Workload
-from workflows.services.advancing import SYSTEM, advance
+from workflows.services.advancing import advance
 from workflows.services.backoff import LONGEST_SECONDS, backoff
 from workflows.services.claims import RENEWAL, Claim, claim_launches, renew_claims
 from workflows.services.cleaning import let_go
 from workflows.services.cluster import gateway
 from workflows.services.diagnoses import as_data, clean, sentence
-from workflows.services.journal import Entry, append
+from workflows.services.journal import SYSTEM, Entry, append
 from workflows.services.logs import capture_logs_of
 from workflows.services.moves import move_nodes
 from workflows.services.setup import settle_setup

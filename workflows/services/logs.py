@@ -27,8 +27,9 @@ from workflows.models import NodeLog, NodeRun, WorkflowNode
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway, translated
 from workflows.services.diagnoses import clean, clean_data
-from workflows.services.evidence import gather_evidence
+from workflows.services.evidence import Evidence, gather_evidence
 from workflows.services.preflight import templates_of
+from workflows.services.reasons import complete_reason
 from workflows.services.statements import Statements
 
 logger = logging.getLogger(__name__)
@@ -147,8 +148,10 @@ class _Due:
     pod_name: str | None
     container: str
     resource_name: str
+    instance_id: str
     project_id: str
     wants_evidence: bool
+    wants_reason: bool  # the failure names the limit of retries and not what the pods suffered from
     attempt: int | None
 
     @property
@@ -159,7 +162,7 @@ class _Due:
 @dataclass(frozen=True, slots=True)
 class _Found:
     text: PodLogs | ClusterError
-    evidence: dict[str, Any] | None = None
+    evidence: Evidence | None = None
 
 
 def capture_logs(*, node_run_ids: Sequence[int], before_removal: bool = False) -> int:
@@ -210,7 +213,8 @@ UPDATE secflow_platform_workflow_node_log AS l SET due_at = now() + %(hold)s, tr
  WHERE {rows}
    AND n.id = l.node_run_id AND i.id = n.instance_id
 RETURNING l.id, l.node_run_id, l.due_at, l.tries, l.pod_name, n.spec -> 'containers' -> 0 ->> 'name', n.resource_name,
-          i.project_id, l.status_when_fetched = 'failed' AND n.evidence IS NULL, n.workload_id
+          i.id, i.project_id, l.status_when_fetched = 'failed' AND n.evidence IS NULL,
+          n.diagnosis ->> 'category' IS NOT DISTINCT FROM 'backoff_limit', n.workload_id
 """
 # All of them but those that somebody writes to at this moment.
 _FREE = """l.id IN (
@@ -264,7 +268,11 @@ def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
     for log, one in found:
         answer = one.text
         if one.evidence is not None:
-            statements.add(_KEEP_EVIDENCE, {"evidence": Jsonb(clean_data(one.evidence)), "record": log.node_run_id})
+            # First, because it is not looked for again once the evidence is kept.
+            if log.wants_reason and one.evidence.reason is not None:
+                complete_reason(log.instance_id, log.node_run_id, one.evidence.reason)
+            shown = Jsonb(clean_data(one.evidence.shown))
+            statements.add(_KEEP_EVIDENCE, {"evidence": shown, "record": log.node_run_id})
         if isinstance(answer, PodLogs):
             values = {"text": clean(answer.text), "pod": answer.pod_name, "container": answer.container}
             statements.add(_KEEP, {**values, **_key(log)}, lambda _, count: counts.append(count))

@@ -23,13 +23,14 @@ from workflows.domain.node_types.registry import get_node_type
 from workflows.domain.statuses import NodeStatus, RunPurpose, WorkloadState
 from workflows.domain.transitions import NodeEvent, SetupEvent
 from workflows.models import NodeRun, Workload
-from workflows.services.advancing import SYSTEM, advance, pull_limit
+from workflows.services.advancing import advance, pull_limit
 from workflows.services.batches import Batch
 from workflows.services.cleaning import request_cleanup
 from workflows.services.diagnoses import as_data, sentence
-from workflows.services.journal import Entry, append
+from workflows.services.journal import SYSTEM, Entry, append
 from workflows.services.loading import read_facts
 from workflows.services.logs import want_logs
+from workflows.services.reasons import reasons
 from workflows.services.runs import retire, wanted_workloads
 
 CLAIM_GRACE = timedelta(seconds=10)
@@ -116,7 +117,7 @@ def _apply(batch: Batch, seen: Observation, workload: Workload) -> None:
         return
     event = get_node_type(record.node_type).settle(seen.phase.value)
     if event is not None:
-        message, diagnosis = _reasons(record, seen) if event is NodeEvent.FAIL else (None, None)
+        message, diagnosis = reasons(record, seen.diagnosis) if event is NodeEvent.FAIL else (None, None)
         pod = seen.name if seen.source == "Pod" else None
         batch.move(record, event, message, diagnosis, pod=pod, finished_at=_moment(seen.finished_at))
     if record.status == NodeStatus.RUNNING:
@@ -131,17 +132,6 @@ def _give_up(batch: Batch, record: NodeRun, workload: Workload, seen: Observatio
     batch.move(record, NodeEvent.FAIL, sentence(seen.diagnosis), as_data(seen.diagnosis))
     if not get_node_type(record.node_type).keeps_workload:
         batch.unwanted.append(workload.pk)
-
-
-def _reasons(record: NodeRun, seen: Observation) -> tuple[str, dict[str, str] | None]:
-    """Why it failed. That the limit of retries was reached says little: what the last pod suffered from says more."""
-    own = seen.diagnosis
-    if record.diagnosis and (own is None or own.category in (Category.BACKOFF_LIMIT, Category.EXIT_CODE)):
-        said = "The job failed." if own is None else own.summary
-        return f"{said} {record.message or ''}".strip(), record.diagnosis
-    if own is None:
-        return "The job failed. Read its log to see why.", None
-    return sentence(own), as_data(own)
 
 
 def _note_flags(batch: Batch, workload: Workload, seen: Observation) -> None:
