@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from workflows.domain.actors import Actor
 from workflows.models import Event, NodeRun, Workload
 from workflows.services import following, lifecycle
 from workflows.services.facts import Facts, look_at_instance
-from workflows.services.following import CROWD, REASON_PATIENCE, Inbox, Pipeline
+from workflows.services.following import CROWD, Inbox, Pipeline
 from workflows.services.observing import apply_observations
 from workflows.services.reconciling import news_of
 
@@ -134,51 +133,6 @@ def test_the_reason_of_a_failed_job_comes_before_its_failure() -> None:
 
     assert node(instance, "a").message == EXPLAINED
     assert NodeRun.objects.get(instance=instance).diagnosis["category"] == "exit_code"
-
-
-def test_a_failure_that_only_names_the_limit_waits_for_what_the_pod_suffered_from() -> None:
-    instance = workflow({"a": job()})
-    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
-    a = wanted(instance, "a")
-    inbox = Inbox()
-
-    inbox.put(seen(a, Phase.FAILED, source="Job", uid="job", diagnosis=LIMIT))
-    assert inbox.take(0) == []
-    inbox.put(seen(a, Phase.WAITING, uid="pod", diagnosis=REASON))
-    apply_observations(inbox.take(0))
-
-    assert node(instance, "a").message == EXPLAINED
-    assert NodeRun.objects.get(instance=instance).diagnosis["category"] == "exit_code"
-    assert inbox.take(REASON_PATIENCE + 0.1) == []
-
-
-def test_a_failure_whose_pods_say_nothing_does_not_wait_for_ever() -> None:
-    instance = workflow({"a": job()})
-    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
-    a = wanted(instance, "a")
-    failures = [seen(a, Phase.FAILED, source="Job", uid=uid, diagnosis=LIMIT) for uid in ("foreign", "ours")]
-    inbox = Inbox()
-
-    for failure in failures:
-        inbox.put(failure)
-    inbox.put(seen(a, Phase.RUNNING, uid="pod"))
-
-    assert [found for found in (inbox.take(0.1), inbox.take(10)) if found][-1] == failures
-
-
-def test_the_reason_of_an_earlier_pod_is_not_taken_for_that_of_the_last() -> None:
-    instance = workflow({"a": job()})
-    lifecycle.start_instance(instance_id=instance.pk, actor=ME)
-    a = wanted(instance, "a")
-    inbox, last = Inbox(), replace(REASON, summary="Container main was killed.")
-
-    inbox.put(seen(a, Phase.WAITING, uid="first", diagnosis=REASON))
-    inbox.begin_anew(a.pk)
-    inbox.put(seen(a, Phase.FAILED, source="Job", uid="job", diagnosis=LIMIT))
-    assert [found.uid for found in inbox.take(0)] == ["first"]
-    inbox.put(seen(a, Phase.WAITING, uid="last", diagnosis=last))
-
-    assert [found.uid for found in inbox.take(0)] == ["last", "job"]
 
 
 def test_a_set_up_app_follows_its_deployment_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:

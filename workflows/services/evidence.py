@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from k8s_bridge.diagnosis import Diagnosis
@@ -19,25 +18,16 @@ LINES = 50  # of each container
 LINES_BYTES = 16 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """`shown` is what is kept, a JSON object of at most 64 KiB. `reason` is the trouble of the newest pod that has one."""
-
-    shown: dict[str, Any]
-    reason: Diagnosis | None
-
-
 def gather_evidence(
-    cluster: Gateway, namespace: str, app: str, *, attempt: int | None = None, is_last: bool = False
-) -> Evidence:
-    """What the cluster shows of this attempt of `app`: container states, warnings, last log lines.
+    cluster: Gateway, namespace: str, app: str, pods: Sequence[dict[str, Any]], *, is_last: bool = False
+) -> dict[str, Any]:
+    """What the cluster shows of `app` and these pods of it: container states, warnings, last log lines (at most 64 KiB as JSON).
 
-    One request for the pods, one for each of the few objects whose warnings count, one for each log. A log that is gone or
-    not there yet is left out. Raises ClusterError when the cluster does not answer; when this `is_last`, because nobody will ask
-    again, logs that it does not give are left out too.
+    One request for each of the few objects whose warnings count, one for each log. A log that is gone or not there yet is
+    left out. Raises ClusterError when the cluster does not answer; when this `is_last`, because nobody will ask again, logs that
+    it does not give are left out too.
     """
     left_out: tuple[type[ClusterError], ...] = (ClusterError,) if is_last else (NotFound, Rejected)
-    pods = cluster.pods_of(namespace, app, attempt=attempt)
     events = [event for name in _involved(app, pods) for event in cluster.warning_events(namespace, name)]
     logs = []
     for wanted in logs_to_read(pods):
@@ -51,10 +41,11 @@ def gather_evidence(
                 limit_bytes=LINES_BYTES,
             )
             logs.append(LastLines(wanted.pod, wanted.container, wanted.previous, found.text))
-    return Evidence(build_evidence(pods, events, logs), _reason(pods))
+    return build_evidence(pods, events, logs)
 
 
-def _reason(pods: Iterable[Mapping[str, Any]]) -> Diagnosis | None:
+def trouble_of(pods: Iterable[Mapping[str, Any]]) -> Diagnosis | None:
+    """What the newest of the pods suffers from that tells of anything."""
     told = (observe(POD, pod) for pod in newest_first(pods))
     return next((seen.diagnosis for seen in told if seen is not None and seen.diagnosis is not None), None)
 

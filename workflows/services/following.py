@@ -65,10 +65,11 @@ class Inbox:
                 self._decisive.extend(self._patient.pop(other)[1] for other in of_pods)
             if seen.phase is Phase.FAILED and wants_reason(seen.diagnosis) and seen.attempt not in self._explained:
                 self._unexplained[seen.attempt].append((time.monotonic() + REASON_PATIENCE, seen))
+            elif seen.diagnosis is not None and seen.attempt in self._unexplained:
+                self._decisive.append(seen)
+                self._hurry(seen.attempt)
             elif seen.phase in DECISIVE:
                 self._decisive.append(seen)
-            elif seen.diagnosis is not None and seen.attempt in self._unexplained:
-                self._decisive += [seen, *(failure for _, failure in self._unexplained.pop(seen.attempt))]
             else:
                 self._patient[key] = (since, seen)
             self._changed.notify()
@@ -77,6 +78,16 @@ class Inbox:
         """A further pod was made: what an earlier one of the attempt suffered from is not the last word."""
         with self._changed:
             self._explained.discard(attempt)
+
+    def forget_reasons(self) -> None:
+        """Somebody else may have seen newer pods of these attempts meanwhile."""
+        with self._changed:
+            self._explained.clear()
+
+    def _hurry(self, attempt: int) -> None:
+        """Its failure has a reason now. A list of pods may have that of a later one right behind it."""
+        soon = time.monotonic() + PATIENCE
+        self._unexplained[attempt] = [(min(until, soon), failure) for until, failure in self._unexplained[attempt]]
 
     def _note_reason(self, of_pod: Observation) -> None:
         if len(self._explained) >= REMEMBERED:
@@ -167,9 +178,9 @@ class Pipeline:
                 self._last.clear()
             self._last[key] = seen
         is_first_word = happened == "ADDED" and seen.phase is Phase.WAITING and seen.diagnosis is None
-        if is_first_word:
+        if is_first_word and kind == POD:
             self._inbox.begin_anew(seen.attempt)
-        elif known != seen:
+        elif known != seen and not is_first_word:
             self._inbox.put(seen)
 
     def forget(self, shards: Collection[int]) -> None:
@@ -177,6 +188,7 @@ class Pipeline:
         for key, seen in list(self._last.items()):
             if shard_of(seen.instance_id) in shards:
                 self._last.pop(key, None)
+        self._inbox.forget_reasons()
 
     def run(self, stop: threading.Event) -> None:
         """Applies what arrives until `stop` is set."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from psycopg.types.json import Jsonb
 
+from k8s_bridge.diagnosis import Diagnosis
 from k8s_bridge.errors import ClusterError, Rejected
 from k8s_bridge.errors import NotFound as NotInCluster
 from k8s_bridge.names import container_names, namespace_of
@@ -27,9 +29,9 @@ from workflows.models import NodeLog, NodeRun, WorkflowNode
 from workflows.services.backoff import backoff
 from workflows.services.cluster import gateway, translated
 from workflows.services.diagnoses import clean, clean_data
-from workflows.services.evidence import Evidence, gather_evidence
+from workflows.services.evidence import gather_evidence, trouble_of
 from workflows.services.preflight import templates_of
-from workflows.services.reasons import complete_reason
+from workflows.services.reasons import complete_reasons
 from workflows.services.statements import Statements
 
 logger = logging.getLogger(__name__)
@@ -162,7 +164,8 @@ class _Due:
 @dataclass(frozen=True, slots=True)
 class _Found:
     text: PodLogs | ClusterError
-    evidence: Evidence | None = None
+    evidence: dict[str, Any] | None = None
+    reason: Diagnosis | None = None  # of a failure that lacks one
 
 
 def capture_logs(*, node_run_ids: Sequence[int], before_removal: bool = False) -> int:
@@ -231,19 +234,16 @@ def _pool() -> ThreadPoolExecutor:
 
 def _fetch(log: _Due, *, is_last: bool) -> _Found:
     """Talks to the cluster only: the threads of the pool keep no connection to the database."""
-    evidence = None
+    evidence = reason = None
     try:
         if log.wants_evidence:
-            evidence = gather_evidence(
-                gateway(),
-                log.namespace,
-                log.resource_name,
-                attempt=log.attempt,
-                is_last=is_last or log.tries >= MOST_TRIES,
-            )
-        return _Found(_fetch_text(log), evidence)
+            pods = gateway().pods_of(log.namespace, log.resource_name, attempt=log.attempt)
+            reason = trouble_of(pods) if log.wants_reason else None
+            is_last = is_last or log.tries >= MOST_TRIES
+            evidence = gather_evidence(gateway(), log.namespace, log.resource_name, pods, is_last=is_last)
+        return _Found(_fetch_text(log), evidence, reason)
     except ClusterError as err:
-        return _Found(err, evidence)
+        return _Found(err, evidence, reason)
 
 
 def _fetch_text(log: _Due) -> PodLogs:
@@ -262,17 +262,19 @@ def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
     """Writes down what came of these texts; one round trip. Returns how many were kept.
 
     A text that was had is kept, even if another process took it over since, or gave it up: that one may have found the pod gone.
-    A failure counts only for who has the text still.
+    A failure counts only for who has the text still. Reasons wait for locks, so texts without one are kept before; with one they
+    are kept after it, because then nobody looks for it again.
     """
-    statements, counts = Statements(), [0]
+    at_once, after_reasons, counts = Statements(), Statements(), [0]
+    reasons: dict[str, dict[int, Diagnosis]] = defaultdict(dict)
     for log, one in found:
         answer = one.text
+        statements = at_once
+        if one.reason is not None:
+            statements = after_reasons
+            reasons[log.instance_id][log.node_run_id] = one.reason
         if one.evidence is not None:
-            # First, because it is not looked for again once the evidence is kept.
-            if log.wants_reason and one.evidence.reason is not None:
-                complete_reason(log.instance_id, log.node_run_id, one.evidence.reason)
-            shown = Jsonb(clean_data(one.evidence.shown))
-            statements.add(_KEEP_EVIDENCE, {"evidence": shown, "record": log.node_run_id})
+            statements.add(_KEEP_EVIDENCE, {"evidence": Jsonb(clean_data(one.evidence)), "record": log.node_run_id})
         if isinstance(answer, PodLogs):
             values = {"text": clean(answer.text), "pod": answer.pod_name, "container": answer.container}
             statements.add(_KEEP, {**values, **_key(log)}, lambda _, count: counts.append(count))
@@ -287,7 +289,10 @@ def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
         else:
             words = f"the text could not be kept: {clean(str(answer))}"
             statements.add(_GIVE_UP, {"error": words, **_key(log)})
-    statements.send(apart=True)
+    at_once.send(apart=True)
+    for instance_id, of_records in reasons.items():
+        complete_reasons(instance_id, of_records)
+    after_reasons.send(apart=True)
     return sum(counts)
 
 

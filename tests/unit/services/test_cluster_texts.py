@@ -66,9 +66,10 @@ def test_states_are_evidence_even_if_the_log_can_not_be_had_any_more(
     cluster.script("GET /api/v1/namespaces/secflow-p1/events", listing())
     cluster.script(f"GET {PODS}/a/log", lambda call: call.refuse(500, "InternalError"))
 
+    pods = gateway.pods_of("secflow-p1", "a")
     with pytest.raises(ClusterError):
-        gather_evidence(gateway, "secflow-p1", "a")
-    found = gather_evidence(gateway, "secflow-p1", "a", is_last=True)
+        gather_evidence(gateway, "secflow-p1", "a", pods)
+    found = gather_evidence(gateway, "secflow-p1", "a", pods, is_last=True)
 
     assert found["logs"] == []
     assert found["pods"][0]["containers"][0]["state"]["exitCode"] == 3
