@@ -30,6 +30,9 @@ timeout = int(settings.SECFLOW.wait_seconds) + 50
 graceful_timeout = 5
 keepalive = 5
 control_socket_disable = True
+# Room for addresses with many filters, and for headers that the API then refuses in its own words.
+limit_request_line = 8190
+limit_request_field_size = 32 * 1024
 # The heartbeat file belongs in memory: a slow disk must not get a worker killed.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 

@@ -89,6 +89,33 @@ def test_service_fields_of_a_job_are_ignored(member: Api, path: str) -> None:
     assert "create_ingress" not in member.send("PUT", f"{path}/{node.pk}", {"service_name": "web", **INGRESS})
 
 
+WRONG = {
+    "service_name": "BAD_NAME",
+    "service_type": "x",
+    "service_ports": [{"port": "none"}],
+    "create_service": "perhaps",
+    "ingress_type": "traefik",
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_service_fields_of_a_job_are_ignored_also_where_they_would_be_wrong(
+    member: Api, path: str, draft: WorkflowInstance, field: str
+) -> None:
+    wrong = {field: WRONG[field]}
+    body = {"node_type": "job", "template_id": JobTemplateFactory().pk, "name": "j", **wrong}
+    app = {"node_type": "app", "template_id": AppTemplateFactory().pk, "name": "a"}
+
+    made = member.send("POST", path, body, status=201)
+    assert member.send("PUT", f"{path}/{made['id']}", {"name": "k", **wrong})["name"] == "k"
+    whole = {"name": "w", "project_id": draft.project_id, "nodes": [body]}
+    member.send("POST", "/workflow-instances", whole, status=201)
+
+    assert field in fields_of(member.refused("POST", path, app | wrong, status=400))[0]
+    made = member.send("POST", path, app, status=201)
+    assert field in fields_of(member.refused("PUT", f"{path}/{made['id']}", wrong, status=400))[0]
+
+
 def test_a_service_without_ports_is_no_error(member: Api, path: str) -> None:
     body = {"node_type": "app", "template_id": AppTemplateFactory().pk, "name": "a", "create_service": True}
 

@@ -69,3 +69,12 @@ def clean_environment() -> dict[str, str]:
     """The environment without what belongs to the test process; the stack's own values are in its folder."""
     own = ("DATABASE_URL", "REDIS_URL", "KUBECONFIG", "SECRET_KEY", "HTTPS")
     return {name: value for name, value in os.environ.items() if name not in own}
+
+
+def test_a_header_of_ten_kilobytes_is_refused_in_the_words_of_the_api(stack: Stack, driver: Driver) -> None:
+    instance = driver.instance([job(driver.job_template("true"), "work")])
+
+    answer = driver.call("POST", f"/workflow-instances/{instance}/start", **{"Idempotency-Key": "k" * 10_000})
+
+    answer.refused(400, "VALIDATION_ERROR")
+    assert driver.read(instance)["status"] == "pending"

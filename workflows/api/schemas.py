@@ -157,7 +157,9 @@ class LogRecordOutput(serializers.Serializer[Any]):
     """One node in one run, with the texts kept of it (D.9)."""
 
     id = serializers.CharField()
-    task_id = serializers.CharField(help_text="`run-<number>`.")
+    task_id = serializers.CharField(
+        help_text="`run-<number>`; of a set-up, that of the run before it (`metadata.purpose` tells them apart)."
+    )
     node_id = serializers.CharField()
     node_name = serializers.CharField()
     instance_id = serializers.CharField()

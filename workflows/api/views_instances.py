@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from secflow.http.errors import WHOLE_BODY, field_error
 from secflow.http.openapi import PAGING, MessageOutput, documented, query_parameter
 from secflow.http.query import list_body, page_asked_for, query_choice, query_text
 from secflow.http.serializers import read_body
@@ -119,11 +120,14 @@ class InstanceDetailView(InstanceView):
         return Response({"message": f"Workflow instance {instance_id} deleted successfully"})
 
 
+_PARTS_OF_AN_EDGE = frozenset({"source", "target", "shared_pvc"})
+
+
 class EdgesView(InstanceView):
     @documented(
         "Change one edge",
-        "`add` needs `source` and `target`; `update` changes what is given, null clears `shared_pvc`; `delete` of an"
-        " edge that does not exist is no error. Only in status `pending`.",
+        "`add` needs `source` and `target`; `update` needs `source`, `target` or `shared_pvc` and changes what is given,"
+        " null clears `shared_pvc`; `delete` of an edge that does not exist is no error. Only in status `pending`.",
         tag=TAG,
         operation_id="change_edge",
         answer=InstanceOutput,
@@ -137,6 +141,8 @@ class EdgesView(InstanceView):
         self.visible(instance_id)
         body = read_body(request, EdgeActionInput)
         action, edge_id = body.pop("action"), body["edge_id"]
+        if action == "update" and _PARTS_OF_AN_EDGE.isdisjoint(request.data):
+            raise field_error(WHOLE_BODY, "needs source, target or shared_pvc to change an edge")
         match action:
             case "add":
                 edge = {"shared_pvc": None, **body}

@@ -13,7 +13,7 @@ from workflows.api.base import INSTANCE_ID, NODE_ID, InstanceView
 from workflows.api.outputs import record_output
 from workflows.api.schemas import LogRecordListOutput, NodeOutput, PodLogOutput
 from workflows.selectors.logs import list_log_records
-from workflows.selectors.nodes import check_node, get_node
+from workflows.selectors.nodes import get_node, node_type_of
 from workflows.services import authoring_nodes, logs
 from workflows.services.bodies import NodeChangesInput, NodeInput
 
@@ -89,8 +89,8 @@ class NodeDetailView(InstanceView):
     )
     def put(self, request: Request, instance_id: str, node_id: str) -> Response:
         self.visible(instance_id)
-        check_node(instance_id=instance_id, node_id=node_id)
-        changes = read_body(request, NodeChangesInput)
+        node_type = node_type_of(instance_id=instance_id, node_id=node_id)
+        changes = read_body(request, NodeChangesInput, node_type=node_type)
         authoring_nodes.update_node(instance_id=instance_id, node_id=node_id, actor=self.actor, changes=changes)
         return Response(self.node_answer(instance_id, node_id))
 

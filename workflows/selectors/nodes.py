@@ -97,10 +97,12 @@ def get_node(*, instance_id: str, node_id: str) -> WorkflowNode:
     return node
 
 
-def check_node(*, instance_id: str, node_id: str) -> None:
-    """Raises NotFound unless the node is one of the instance's."""
-    if not WorkflowNode.objects.filter(pk=node_id, instance_id=instance_id).exists():
+def node_type_of(*, instance_id: str, node_id: str) -> str:
+    """The type of a node, one query. Raises NotFound unless the node is one of the instance's."""
+    found = WorkflowNode.objects.filter(pk=node_id, instance_id=instance_id).values_list("node_type", flat=True).first()
+    if found is None:
         raise NotFound("workflow_node", node_id)
+    return str(found)
 
 
 def has_inputs(node: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -22,6 +22,7 @@ from templates_app.api.parts import (
     service_name_field,
     sub_path_field,
 )
+from workflows.domain.node_types.registry import node_types
 from workflows.domain.statuses import RunMode, ServiceType, TriggerType
 from workflows.services.authoring_rules import MAX_EDGES, MAX_NODES
 
@@ -95,9 +96,23 @@ class SourcedVolumeMountInput(Input):
 
 
 class NodeInput(Input):
-    """NodeConfig of the contract (C.7). Null in a Service field means: as the template says."""
+    """NodeConfig of the contract (C.7). Null in a Service field means: as the template says.
+
+    Whatever a node without a Service says about one is ignored, also what would be wrong for others. The `node_type` of the
+    context is that of a node which exists already.
+    """
 
     refuses_ids = True
+    service_fields: ClassVar[tuple[str, ...]] = (
+        "create_service",
+        "service_name",
+        "service_ports",
+        "service_type",
+        "create_ingress",
+        "ingress_type",
+        "ingress_host",
+        "ingress_ip",
+    )
 
     node_type = WordField(NODE_TYPES)
     template_id = TextField(max_length=ID_LIMIT)
@@ -117,6 +132,15 @@ class NodeInput(Input):
     ingress_ip = TextField(required=False, allow_null=True, default=None, max_length=64)
     input_env_vars = list_of(SourcedEnvVarInput(), required=False, default=list)
     input_volume_mounts = list_of(SourcedVolumeMountInput(), required=False, default=list)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict) and self.context.get("node_type", data.get("node_type")) in _without_service():
+            data = {key: value for key, value in data.items() if key not in self.service_fields}
+        return super().to_internal_value(data)
+
+
+def _without_service() -> list[str]:
+    return [kind.name for kind in node_types() if not kind.has_service]
 
 
 class NodeChangesInput(NodeInput):

@@ -68,6 +68,9 @@ class FileNodeInput(NodeInput):
     input_env_vars = list_of(FileSourcedEnvVarInput(), required=False, default=list)
     input_volume_mounts = list_of(FileSourcedVolumeMountInput(), required=False, default=list)
 
+    # A file is written by hand: what is wrong in it is told, whatever it would be good for.
+    service_fields = ()
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs["template"] and not attrs["template_id"]:
             raise serializers.ValidationError({"template": ["is required: a handle of spec.templates, or template_id"]})

@@ -73,10 +73,10 @@ def _judge_missing(instance: WorkflowInstance, there: set[tuple[int, str]]) -> l
 
 
 def _missing_services(instance: WorkflowInstance, there: set[tuple[int, str]]) -> list[str]:
-    """Services of standing Deployments that the list did not show. Nothing makes them again before the app is replaced."""
+    """Services of standing Deployments that the list did not show. The next run replaces the app, and its Service with it."""
     live = Workload.objects.filter(instance=instance, state=WorkloadState.LIVE, service_name__isnull=False)
     return [
-        f"Service {workload.service_name} is recorded but not in the cluster; uninitialize and start again to have it back"
+        f"Service {workload.service_name} is recorded but not in the cluster; the next run makes it again"
         for workload in live
         if (workload.pk, workload.kind) in there and (workload.pk, SERVICE) not in there
     ]
