@@ -19,7 +19,9 @@ class ExitCode(IntEnum):
     NOT_LOGGED_IN = 6
     TIMED_OUT = 7
     UNEXPECTED = 70
+    NOT_WRITTEN = 74
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 class CliError(Exception):
@@ -93,6 +95,12 @@ class TimedOut(CliError):
     """The time that the caller gave is over; what was waited for goes on."""
 
     code = ExitCode.TIMED_OUT
+
+
+class NotWritten(CliError):
+    """What the command says cannot be written where it was sent."""
+
+    code = ExitCode.NOT_WRITTEN
 
 
 class Interrupted(CliError):

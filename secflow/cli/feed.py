@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from secflow.cli.routes import READ_EVENTS
 from secflow.cli.safe import one_line
 from secflow.cli.times import moment
 from secflow.cli.transport import Answer
+from secflow.cli.watching import Patience
 
 Json = dict[str, Any]
 _PAGE = 1000
@@ -52,17 +53,26 @@ def events_until_now(
 
 
 def follow_events(
-    client: Client, *, after: str | None, instance_id: str | None = None, project_id: str | None = None
+    client: Client,
+    *,
+    after: str | None,
+    instance_id: str | None = None,
+    project_id: str | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Json]:
-    """Events as they happen, without end, each once. Where the server has no stream left, it is asked again and again."""
+    """Events as they happen, without end, each once. Where the server has no stream left, it is asked again and again.
+
+    A server that goes away is waited for, of which the person is told. Raises Unreachable when it does not come back.
+    """
     query = {"instance_id": instance_id, "project_id": project_id}
     cursor = after
     if cursor is None:
         cursor = str(client.get(READ_EVENTS, query=query)["cursor"])
     pause = _FIRST_PAUSE
+    patience = Patience()
     while True:
         try:
-            for message in _streamed(client, query, cursor):
+            for message in _streamed(client, query, cursor, patience):
                 cursor, pause = message.cursor, _FIRST_PAUSE
                 if message.event is not None:
                     yield message.event
@@ -70,10 +80,11 @@ def follow_events(
             # A portion instead; afterwards a stream may be free again.
             try:
                 answer = client.get(READ_EVENTS, query={**query, "after": cursor, "wait": _WAIT, "limit": _PAGE})
-            except Unreachable:
-                if pause >= _LONGEST_PAUSE:
-                    raise
+            except Unreachable as away:
+                if patience.bear(away):
+                    tell(f"({away.message}; trying again)")
             else:
+                patience.answered()
                 cursor = str(answer["cursor"])
                 if answer["items"]:
                     yield from answer["items"]
@@ -98,7 +109,7 @@ class Message:
     event: Json | None
 
 
-def _streamed(client: Client, query: Mapping[str, str | None], cursor: str) -> Iterator[Message]:
+def _streamed(client: Client, query: Mapping[str, str | None], cursor: str, patience: Patience) -> Iterator[Message]:
     """The messages of one stream until it ends."""
     with client.event_stream(query={**query, "after": cursor}, last_id=cursor, silence=_SILENCE) as answer:
         if answer.status_code == 401:
@@ -117,6 +128,7 @@ def _streamed(client: Client, query: Mapping[str, str | None], cursor: str) -> I
             raise refusal(Answer(answer.status_code, answer.headers, content), what="GET events", url=client.url)
         if not answer.headers.get("content-type", "").startswith("text/event-stream"):
             raise _NoStream("the server does not stream")
+        patience.answered()  # also when nothing happens for long
         yield from parse_stream(answer.iter_lines())
 
 

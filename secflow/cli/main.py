@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import traceback
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from typing import Annotated
 
 import typer
@@ -16,6 +16,7 @@ from secflow.cli.errors import CliError, ExitCode, UsageProblem
 from secflow.cli.options import command
 from secflow.cli.output import Output
 from secflow.cli.safe import one_line
+from secflow.cli.streams import prepare_streams, release_streams, unwritten
 
 app = typer.Typer(
     name="secflow",
@@ -73,21 +74,32 @@ def run(arguments: list[str]) -> int:
     if "_SECFLOW_COMPLETE" in os.environ:
         return _complete(arguments)
     try:
+        prepare_streams()
         code = app(args=arguments, prog_name="secflow", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else ExitCode.OK
     except CliError as err:
         return _failed(err)
     except typer.TyperException as err:
         return _misused(err)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("\n")
+        with suppress(OSError):
+            sys.stderr.write("\n")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader left (`| head`): nothing is wrong, and nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return ExitCode.READER_LEFT
+    except SystemExit as end:
+        # typer and rich end with 1 when the reader leaves, which would be the code of a run that failed.
+        if isinstance(end.__context__, BrokenPipeError):
+            return ExitCode.READER_LEFT
+        raise
+    except OSError as err:
+        full = unwritten(err)
+        return _unexpected(err) if full is None else _failed(full)
     except Exception as err:  # noqa: BLE001  the last one: a traceback would end with the code of a run that failed
         return _unexpected(err)
+    finally:
+        release_streams()
 
 
 def _complete(arguments: list[str]) -> int:
@@ -108,17 +120,18 @@ def _unexpected(error: Exception) -> int:
     if os.environ.get("SECFLOW_TRACEBACK"):
         traceback.print_exception(error)
     what = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
-    Output().fail(
-        CliError(
-            f"this command has a fault ({what})",
-            hint="Report it, please, with what it prints when SECFLOW_TRACEBACK=1 is set; see that this holds no secrets.",
-        )
+    fault = CliError(
+        f"this command has a fault ({what})",
+        hint="Report it, please, with what it prints when SECFLOW_TRACEBACK=1 is set; see that this holds no secrets.",
     )
-    return ExitCode.UNEXPECTED
+    fault.code = ExitCode.UNEXPECTED
+    return _failed(fault)
 
 
 def _failed(error: CliError) -> int:
-    Output().fail(error)
+    # Where nobody can be told, the code says it.
+    with suppress(OSError):
+        Output().fail(error)
     return error.code
 
 
@@ -126,7 +139,8 @@ def _misused(error: typer.TyperException) -> int:
     """A command line that does not parse. Without arguments, the help was asked for and is shown."""
     text = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
-        sys.stdout.write(f"{text}\n" if text else "")
+        with suppress(OSError):
+            sys.stdout.write(f"{text}\n" if text else "")
         return ExitCode.USAGE
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "secflow"

@@ -13,6 +13,7 @@ from secflow.cli.completing import complete_contexts, complete_instances
 from secflow.cli.errors import UsageProblem
 from secflow.cli.output import Format
 from secflow.cli.session import Choices, Session
+from secflow.cli.streams import demand_text
 
 WHERE = "Server"  # the panel of the options that say which server
 FORM = "Output"
@@ -101,6 +102,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     ),
 }
 _PREFIX = "shared_"
+_PATHS = ("files", "ca_file")  # a file may have any bytes as its name
 
 
 def command(
@@ -114,6 +116,9 @@ def command(
         @functools.wraps(function)
         def run(**given: Any) -> None:
             chosen = {key: given.pop(_PREFIX + key) for key in shared}
+            for key, value in {**given, **chosen}.items():
+                if key not in _PATHS:
+                    demand_text(value)
             function(Session(Choices(**chosen)), **given)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]

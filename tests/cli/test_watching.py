@@ -189,3 +189,16 @@ def test_the_list_can_be_watched(cli: Cli, driver: Driver) -> None:
         assert running.stdout.readline().startswith("listed")
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 130
+
+
+def test_a_workflow_without_a_run_cannot_be_watched(cli: Cli, driver: Driver) -> None:
+    instance = driver.instance([job(driver.job_template("true"), "work")], name="draft")
+
+    done = cli.run("watch", "draft")
+    done.failed(3, "there is no run to follow: draft has not run yet", f"secflow start {instance} --watch")
+    assert done.out == ""
+
+    driver.run(instance)
+    driver.act(instance, "uninitialize").ok()
+
+    cli.run("watch", "draft").failed(3, "draft is a draft again", f"secflow start {instance} --watch")

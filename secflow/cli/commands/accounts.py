@@ -211,7 +211,10 @@ def _ask_password(user: str) -> str:
 
 
 def _from_stdin(what: str) -> str:
-    text = sys.stdin.readline().rstrip("\r\n")
+    try:
+        text = sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError as err:
+        raise UsageProblem(f"the {what} is not text in UTF-8", hint="Pipe it in as UTF-8.") from err
     if not text:
         raise UsageProblem(
             f"standard input holds no {what}", hint=f"Pipe it in: `printf %s ... | secflow login --{what}-stdin`."

@@ -11,7 +11,7 @@ import typer
 
 from secflow.cli.client import PAGE, Json
 from secflow.cli.describing import describe as describe_instance
-from secflow.cli.errors import ExitCode, Interrupted, Missing, UsageProblem
+from secflow.cli.errors import ExitCode, Interrupted, Missing, Refused, UsageProblem
 from secflow.cli.explaining import conclude
 from secflow.cli.finding import find_instance, find_node
 from secflow.cli.listing import INSTANCE_COLUMNS, NODE_COLUMNS, TEMPLATE_COLUMNS, instance_row, node_row, template_row
@@ -259,7 +259,8 @@ def describe(session: Session, name: Name) -> None:
 def watch_command(session: Session, name: Name, timeout: Timeout = None) -> None:
     """Follow the run of a workflow to its end.
 
-    The exit code tells how it ended: 0 succeeded, 1 not.
+    The exit code tells how it ended: 0 succeeded, 1 not. A draft has no run to
+    follow: 3.
 
     \b
     Examples:
@@ -267,6 +268,12 @@ def watch_command(session: Session, name: Name, timeout: Timeout = None) -> None
       secflow watch nightly --timeout 30m
     """
     instance = find_instance(session, name)
+    if instance["status"] == "pending":
+        why = "is a draft again since its last run" if instance["run_count"] else "has not run yet"
+        raise Refused(
+            f"there is no run to follow: {instance['name']} {why}",
+            hint=f"`secflow start {instance['id']} --watch` runs it and follows it.",
+        )
     is_over = has_ended if instance["status"] not in ENDED else lambda found: True
     finish(session, watch(session, instance, until=is_over, timeout=seconds_of(timeout) if timeout else None))
 

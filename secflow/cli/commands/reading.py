@@ -207,7 +207,7 @@ def events(
     try:
         last = _past(session, scope, after, tail, follow=follow, show=show)
         if follow:
-            for event in follow_events(session.client, after=last or after, **scope):
+            for event in follow_events(session.client, after=last or after, tell=session.out.remark, **scope):
                 show(event)
     except KeyboardInterrupt:
         raise Interrupted("not listening any more") from None
