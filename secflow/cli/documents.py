@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secflow.cli.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from secflow.yaml_text import YamlText
 
 Json = dict[str, Any]
 JSON, YAML = "application/json", "application/yaml"
@@ -19,12 +22,16 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One workflow of one file. `text` is the document as it was written, on the lines where it stands in the file."""
+    """One workflow of one file. `text` is the document as it was written, on the lines where it stands in the file.
+
+    `lines` tells on which of them what stands; None for JSON, of which the server does not tell lines either.
+    """
 
     source: str
     line: int
     text: str
     content: Any
+    lines: YamlText | None = None
 
     @property
     def place(self) -> str:
@@ -101,7 +108,7 @@ def split(source: str, text: str) -> list[Document]:
     found = []
     start = line = 0
     try:
-        if text.lstrip()[:1] == "{" and (content := _json(text)) is not None:
+        if text.lstrip()[:1] == "{" and (content := _json(source, text)) is not None:
             return [Document(source, 1, text, content)]
         parsed: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
         for event in parsed:
@@ -112,9 +119,9 @@ def split(source: str, text: str) -> list[Document]:
             elif word == "DocumentEndEvent":
                 # Empty lines before it: the server counts lines as the file does.
                 part = "\n" * line + text[start : event.end_mark.index]
-                content = read_yaml(part).value
-                if content is not None:
-                    found.append(Document(source, line + 1, part, content))
+                read = read_yaml(part)
+                if read.value is not None:
+                    found.append(Document(source, line + 1, part, read.value, read))
     except YamlError as err:
         raise UsageProblem(f"{source} is not YAML: {err}", hint="See docs/workflow-file.md for the form.") from err
     except yaml.YAMLError as err:
@@ -124,10 +131,24 @@ def split(source: str, text: str) -> list[Document]:
     return found
 
 
-def _json(text: str) -> Any:
-    """The value of JSON, whose tabs and escapes are not all YAML; None when it is something else."""
+def _json(source: str, text: str) -> Any:
+    """The value of JSON, whose tabs and escapes are not all YAML; None when it is something else.
+
+    Raises UsageProblem for a key given twice: of the two, the reader would keep only the last and say nothing.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> Json:
+        found: Json = {}
+        for key, value in pairs:
+            if key in found:
+                raise UsageProblem(
+                    f"{source}: the key {key[:40]!r} is given twice in one object", hint="Keep the one that is meant."
+                )
+            found[key] = value
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,73 @@ def test_a_changed_file_of_a_workflow_that_has_run_says_how_to_go_on(cli: Cli, d
     cli.run("uninit", "two steps", "--yes").ok()
 
     assert "two steps succeeded" in cli.run("run", "-f", file, "--watch").ok()
+
+
+FAULTY = """\
+apiVersion: secflow.io/v1
+kind: Workflow
+metadata: {name: good%s}
+spec:
+  nodes: []
+---
+# The second one.
+apiVersion: secflow.io/v1
+kind: Workflow
+metadata: {name: bad%s}
+spec:
+  templates:
+    say: {kind: job, containers: [{name: main, image: busybox}]}
+  nodes:
+    - {name: first, template: say}
+  edges:
+    - {from: first, to: third}
+    - {from: fourth, to: first}
+  colour: red
+"""
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_what_is_refused_is_said_once_and_as_lint_says_it(
+    cli: Cli, driver: Driver, tmp_path: Path, is_named: bool
+) -> None:
+    """With lines, whether the file names the project or the call does, and whichever document of the file it is."""
+    path = tmp_path / "two.yaml"
+    words = f", project: {driver.project}" if is_named else ""
+    path.write_text(FAULTY % (words, words))
+
+    linted = cli.run("lint", "-f", str(path))
+    applied = cli.run("apply", "-f", str(path))
+
+    linted.failed(3, "2 errors")
+    found = [line for line in linted.out.splitlines() if f"{path}:" in line]
+    for line, place in ((17, "spec.edges[0].to"), (18, "spec.edges[1].from")):
+        assert any(one.startswith(f"error: {path}:{line}: {place}: ") for one in found), found
+    assert any(one.startswith(f"warning: {path}:19: spec.colour: ") for one in found), found
+    applied.failed(3, f"Error: {path}:6: 2 errors\n")
+    assert [line.removeprefix("  - ") for line in applied.err.splitlines() if line.startswith("  - ")] == found
+
+
+def test_the_only_error_is_the_message_and_warnings_are_called_so(cli: Cli, driver: Driver, tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text((FAULTY % ("", "")).partition("---\n")[2].replace("    - {from: fourth, to: first}\n", ""))
+
+    said = cli.run("run", "-f", str(path)).failed(3, f"Error: {path}:11: spec.edges[0].to: ")
+
+    assert said.count("third") == 1
+    assert f"  - warning: {path}:12: spec.colour: " in said
+
+
+def test_a_key_given_twice_is_refused_with_and_without_a_project(cli: Cli, driver: Driver) -> None:
+    """Of two values under one key, whoever reads the file must not choose in silence."""
+    text = json.dumps(workflow(None)).replace('"name": "first"', '"name": "n", "name": "first"', 1)
+
+    for arguments in (("--project", driver.project), ("--project", "all"), ("--offline",)):
+        cli.run("lint", "-f", "-", *arguments, stdin=text).failed(2, "the key 'name' is given twice")
+    cli.run("apply", "-f", "-", stdin=text).failed(2, "the key 'name' is given twice")
+
+
+def test_what_is_too_large_says_what_helps(cli: Cli, driver: Driver) -> None:
+    large = workflow(driver.project)
+    large["spec"]["description"] = "x" * (3 * 1024 * 1024)
+
+    cli.run("apply", "-f", "-", stdin=json.dumps(large)).failed(3, "Hint: Send less")

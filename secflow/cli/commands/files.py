@@ -13,11 +13,11 @@ from secflow.cli.commands.looking import finish
 from secflow.cli.documents import JSON, Document, read_documents
 from secflow.cli.errors import CliError, Refused, UsageProblem
 from secflow.cli.finding import find_instance, read_instance
+from secflow.cli.findings import in_words, place, tell_refused
 from secflow.cli.linting import check_offline
 from secflow.cli.options import OptionalName, Timeout, command
 from secflow.cli.output import Format, Output
 from secflow.cli.routes import APPLY_DOCUMENT, READ_DOCUMENT
-from secflow.cli.safe import one_line
 from secflow.cli.session import Session
 from secflow.cli.table import STATUS_STYLES, Column
 from secflow.cli.times import seconds_of
@@ -157,23 +157,32 @@ def _applied(session: Session, files: list[str]) -> Json:
 
 
 def send_document(session: Session, document: Document, *, dry_run: bool) -> Json:
-    """The server's answer to one document, with `source` added. Raises Refused with the findings as lines."""
+    """The server's answer to one document, with `source` and `file` added. Raises Refused, which says the findings."""
     # The project of the login only fills in; one that was named must not be another than the file's.
     project = session.project if session.choices.project or not document.project else None
     content, media_type = document.body(project)
     try:
         answer: Json = session.client.send(APPLY_DOCUMENT, content, content_type=media_type, query={"dry_run": dry_run})
     except CliError as err:
-        err.message = f"{document.place}: {err.message}"
         if locked := _LOCKED.search(err.message):
             err.hint = f"`secflow uninit {locked[1]}` makes it a draft that can be changed; then do this again."
+        if findings := _findings_of(err):
+            if media_type == JSON:
+                place(findings, document)
+            tell_refused(err, document, findings)
+        else:
+            err.message = f"{document.place}: {err.message}"
         raise
     if media_type == JSON:
-        # What was sent has other lines than the file.
-        for item in answer["findings"]:
-            item.pop("line", None)
-            item.pop("column", None)
+        place(answer["findings"], document)
     return {"source": document.place, "file": document.source, **answer}
+
+
+def _findings_of(error: CliError) -> list[Json]:
+    """What the server found in a file that it refused; empty when it refused something else."""
+    details = error.details if isinstance(error, Refused) else None
+    found = details.get("findings") if isinstance(details, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def export(
@@ -222,11 +231,9 @@ def _show_findings(out: Output, answers: list[Json]) -> None:
     for answer in answers:
         for item in answer["findings"]:
             word = out.styled(item["severity"], STATUS_STYLES.get(item["severity"]))
-            place = f"{one_line(item['path'])}: " if item["path"] else ""
-            file = one_line(answer["source"])
-            if item.get("line"):
-                file = f"{one_line(answer['file'])}:{item['line']}"
-            out.say(f"{word}: {file}: {place}{one_line(item['message'])}", raw=True)
+            # The offline check knows no lines, and needs no file.
+            words = in_words(item, source=answer["source"], file=answer.get("file", ""))
+            out.say(f"{word}: {words}", raw=True)
 
 
 def _show_manifests(out: Output, answers: list[Json]) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from secflow.cli.documents import Document, read_documents, split
 from secflow.cli.errors import UsageProblem
+from secflow.cli.findings import path_of, place
 from secflow.cli.linting import check_offline
 from secflow.yaml_text import read_yaml
 
@@ -46,6 +47,23 @@ def test_every_document_of_a_stream_keeps_its_text_and_its_line() -> None:
         assert one.body(None)[1] == "application/yaml"
     # An error that the server finds in the second is on the line where the file has it.
     assert found[1].body(None)[0].decode().split("\n")[4] == "metadata:"
+
+
+def test_findings_get_the_lines_of_the_file() -> None:
+    [_, document] = split("f.yaml", "a: 1\n---\nspec:\n  templates:\n    a b: {kind: job}\n  nodes:\n    - {name: n}\n")
+    paths = ['spec.templates["a b"].kind', "spec.nodes[0].name", "spec.nodes[0].missing", "spec", ""]
+    found: list[dict[str, Any]] = [{"path": path, "line": 1, "column": 9} for path in paths]
+
+    place(found, document)
+
+    assert [(item["line"], "column" in item) for item in found] == [(line, False) for line in (5, 7, 7, 3, 3)]
+    assert path_of('x["a \\" .b"][12].c-d') == ("x", 'a " .b', 12, "c-d")
+
+
+@pytest.mark.parametrize("text", ['{"a": {"b": 1, "b": 2}}', '{"a": 1,\t"a": 2}', "a: {b: 1, b: 2}"])
+def test_a_key_given_twice_is_refused(text: str) -> None:
+    with pytest.raises(UsageProblem, match="is given twice in one object"):
+        split("f", text)
 
 
 def test_a_project_is_filled_in_and_never_replaced() -> None:
