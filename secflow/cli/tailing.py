@@ -81,13 +81,18 @@ class Tail:
         return self._noted(fresh)
 
     def kept(self) -> list[Line] | None:
-        """The lines that the server kept when the node ended and that were not seen yet; None when nothing is kept."""
+        """The lines that the server kept when the node ended and that were not seen yet; None when nothing is kept.
+
+        They have no times. Raises Refused when another container is wanted than the one whose text was kept.
+        """
         query: Query = {"node_id": self._node_id, "page_size": 1}
         records = self._client.get(READ_LOG_RECORDS, instance_id=self._instance_id, query=query)["items"]
         texts = [records[0][part] for part in ("execution_logs", "init_logs")] if records else []
         text = next((one for one in texts if one["fetched_at"]), None)
         if text is None:
             return None
+        if self._is_of_another(text.get("container")):
+            return []
         lines = [Line("", line) for line in _lines(text["logs"])]
         if not self.is_read:
             return self._noted(lines[-self._wanted.tail :] if self._wanted.tail else lines)
@@ -97,6 +102,18 @@ class Tail:
             return self._noted(lines[self._count :])
         rest = lines_after([Line("", one.text) for one in self._last], lines)
         return self._noted(rest or [])
+
+    def _is_of_another(self, kept: str | None) -> bool:
+        """Whether the text is not of the container that is wanted. Raises Refused when nothing of that one was read before."""
+        wanted = self._wanted.container
+        if not wanted or not kept or wanted == kept:
+            return False
+        if self.is_read:
+            return True
+        raise Refused(
+            f"nothing is kept of a container {wanted!r}: the pod is gone, and only what {kept!r} wrote was kept",
+            hint=f"Read that: leave --container out, or give --container {kept}.",
+        )
 
     def _live(self, tail: int) -> tuple[str, list[Line]] | None:
         query: Query = {

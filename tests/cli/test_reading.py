@@ -51,6 +51,21 @@ def test_logs_are_kept_when_the_pods_are_gone(cli: Cli, driver: Driver) -> None:
     driver.act(instance, "uninitialize").ok()
 
     assert cli.run("logs", "kept", "--node", "work").ok() == "kept\n"
+    _options_of_a_kept_text(cli)
+
+
+def _options_of_a_kept_text(cli: Cli) -> None:
+    """What such a text cannot tell is said on standard error, or refused, and not passed over."""
+    plain = cli.run("logs", "kept", "--node", "work", "--container", "main")
+    timed = cli.run("logs", "kept", "--since", "1s", "--timestamps")
+    before = cli.run("logs", "kept", "--node", "work", "--previous")
+
+    assert (plain.ok(), plain.err) == ("kept\n", "")
+    cli.run("logs", "kept", "--node", "work", "--container", "nope").failed(3, "container 'nope'", "--container main")
+    assert timed.ok() == "work | kept\n"
+    assert timed.err.count("shown without --since and --timestamps") == 1
+    assert before.ok() == ""
+    assert "nothing is kept of the container before its last restart" in before.err
 
 
 def test_logs_are_followed_to_the_end_and_each_line_comes_once(cli: Cli, driver: Driver) -> None:
@@ -147,6 +162,13 @@ def test_a_log_steers_no_terminal_and_is_raw_in_a_pipe(cli: Cli, driver: Driver)
     assert cli.run("logs", "hostile", "--node", "work").ok() == f"{raw}\n"
     [fact] = [json.loads(line) for line in cli.run("logs", "hostile", "-o", "json").ok().splitlines()]
     assert fact["text"] == raw
+
+
+def test_forms_that_lines_do_not_have_are_refused(cli: Cli, driver: Driver) -> None:
+    driver.instance([], name="formless")
+
+    for arguments in (("logs", "-o", "yaml"), ("logs", "-o", "name"), ("events", "-o", "yaml")):
+        cli.run(*arguments, "formless").failed(2, f"are not given with -o {arguments[-1]}", "-o json")
 
 
 def test_events_of_a_workflow(cli: Cli, driver: Driver) -> None:

@@ -62,6 +62,7 @@ def logs(
       secflow logs nightly --node site --container proxy --previous
       secflow logs nightly --since 10m | grep ERROR
     """
+    _demand_lines(session, "logs", Format.YAML, Format.NAME)
     instance = find_instance(session, name)
     wanted = Wanted(tail=tail, container=container, previous=previous, since=ago(since) if since else None)
     chosen = find_node(instance, node)["id"] if node else None
@@ -89,7 +90,7 @@ def logs(
                 time.sleep(_EVERY)
     except KeyboardInterrupt:
         raise Interrupted(f"not reading any more; {instance['name']} goes on") from None
-    if not writer.has_written:
+    if not writer.has_written and not writer.remarks:
         session.out.remark(_why_nothing(instance, chosen))
 
 
@@ -114,10 +115,14 @@ def _read(
     lines = tail.fresh(is_growing=follow and is_live) if node["k8s_resource_name"] else None
     if lines is None and not wanted.previous and (node["status"] in _ENDED_NODE or not node["k8s_resource_name"]):
         lines = tail.kept()
+        if lines:
+            writer.remark_kept(wanted)
         if lines is not None and not is_live:
             writer.finished.add(key)
     elif node["status"] in _ENDED_NODE and not is_live:
         writer.finished.add(key)
+    if lines is None and wanted.previous and instance["run_count"] and _is_over(instance, node["id"]):
+        writer.remark_once("the pod is gone, and nothing is kept of the container before its last restart")
     writer.write(node, lines or [])
 
 
@@ -149,6 +154,21 @@ class _Writer:
         self._width = min(24, max(map(width_of, names), default=0))
         self.finished: set[str] = set()
         self.has_written = False
+        self.remarks: set[str] = set()
+
+    def remark_once(self, text: str) -> None:
+        """Something for the person, however many nodes it is true of."""
+        if text not in self.remarks:
+            self.remarks.add(text)
+            self._out.remark(f"({text})")
+
+    def remark_kept(self, wanted: Wanted) -> None:
+        """Says what cannot be done with a text that was kept."""
+        options = [("--since", wanted.since is not None), ("--timestamps", self._timestamps)]
+        if given := [option for option, is_given in options if is_given]:
+            self.remark_once(
+                f"a pod is gone; the text that was kept of it has no times, so it is shown without {' and '.join(given)}"
+            )
 
     def write(self, node: Json, lines: list[Line]) -> None:
         for line in lines:
@@ -195,6 +215,7 @@ def events(
       secflow events nightly -f --tail 20
       secflow events --after 0 -o json
     """
+    _demand_lines(session, "events", Format.YAML)
     instance = find_instance(session, name) if name else None
     instance_id = instance["id"] if instance else None
     project_id = None if instance else session.project
@@ -211,6 +232,12 @@ def events(
                 show(event)
     except KeyboardInterrupt:
         raise Interrupted("not listening any more") from None
+
+
+def _demand_lines(session: Session, what: str, *forms: Format) -> None:
+    """Raises UsageProblem for a form that lines which come one after the other do not have."""
+    if session.out.form in forms:
+        raise UsageProblem(f"{what} are not given with -o {session.out.form}", hint="-o json is one object a line.")
 
 
 def _past(
