@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,38 @@ _BY_STATUS = {
     "stopped": "It was stopped: `secflow start NAME` runs it again, `secflow uninit NAME` makes it a draft.",
 }
 
+# Where the verb matters: what helps for the status is something else, or is refused too.
+_BY_VERB = {
+    ("stop", "pending"): "It is a draft and does not run: there is nothing to stop. `secflow start NAME` runs it.",
+    (
+        "stop",
+        "stopped",
+    ): "It is stopped already: `secflow start NAME` runs it again, `secflow uninit NAME` makes it a draft.",
+    ("stop", "succeeded"): "Its run ended: `secflow uninit NAME` removes what it still has in the cluster.",
+    ("stop", "failed"): "Its run ended: `secflow uninit NAME` removes what it still has in the cluster.",
+    (
+        "uninitialize",
+        "pending",
+    ): "It is a draft already: nothing of it is in the cluster, and it can be changed as it is.",
+    (
+        "initialize",
+        "initialized",
+    ): "It is set up: `secflow start NAME` runs it, `secflow init NAME --force` sets it up anew.",
+    (
+        "initialize",
+        "stopped",
+    ): "It was stopped: `secflow init NAME --force` sets it up anew, `secflow start NAME` runs it.",
+    (
+        "initialize",
+        "running",
+    ): "It runs: end it with `secflow stop NAME`; then `secflow init NAME --force` sets it up anew.",
+    ("initialize", "succeeded"): "Its run ended: `secflow uninit NAME` makes it a draft, which can be set up.",
+    ("initialize", "failed"): "Its run failed: `secflow uninit NAME` makes it a draft, which can be set up.",
+    ("trigger", "pending"): "It is a draft: `secflow start NAME` runs it.",
+}
+# What the server advises is in the words of its API, and does not look at the status.
+_ADVICE = re.compile(r"(which does not allow to [a-z ]+): .*", re.DOTALL)
+
 
 def refusal(answer: Answer, *, what: str, url: str) -> CliError:
     """The error for an answer of status 300 and above. `what` is the request in words for the message of foreign answers."""
@@ -44,6 +77,8 @@ def refusal(answer: Answer, *, what: str, url: str) -> CliError:
         return NotLoggedIn(message, hint=LOG_IN)
     if answer.status >= 500:
         return Unreachable(f"the server cannot do it now: {message}", details=details, hint=_later(answer))
+    if _forbids_verb(details):
+        message = _ADVICE.sub(r"\1", message)
     lines = detail_lines(details)
     if len(lines) == 1 and lines[0] in message:
         lines = []
@@ -52,7 +87,7 @@ def refusal(answer: Answer, *, what: str, url: str) -> CliError:
         message,
         status=answer.status,
         details=details,
-        hint=_hint(answer, details),
+        hint=_hint(answer, details, verb=what.rpartition("/")[2]),
         lines=lines,
         after_lost_answer=answer.after_lost_answer,
     )
@@ -90,7 +125,12 @@ def _line(item: Any) -> str:
     return f"{place}: {item.get('message', '')}" if place else str(item.get("message", ""))
 
 
-def _hint(answer: Answer, details: Any) -> str:
+def _forbids_verb(details: Any) -> bool:
+    """Whether it is the status of the workflow that does not allow it."""
+    return isinstance(details, dict) and isinstance(details.get("allowed"), list) and "status" in details
+
+
+def _hint(answer: Answer, details: Any, *, verb: str) -> str:
     if answer.status == 403:
         return "`secflow whoami` says who you are here; a manager of the project or an administrator can add you."
     if answer.status == 404:
@@ -101,8 +141,13 @@ def _hint(answer: Answer, details: Any) -> str:
         return _later(answer)
     if answer.status == 409:
         return "See who uses it with `secflow ps --all`; somebody else may have been quicker, then try again."
-    if isinstance(details, dict) and isinstance(details.get("allowed"), list):
-        return _BY_STATUS.get(str(details.get("status")), "`secflow describe NAME` shows where it is.")
+    if answer.status == 413:
+        return "Send less: what is large belongs into an image or a volume, not into a workflow."
+    if _forbids_verb(details):
+        status = str(details["status"])
+        return _BY_VERB.get((verb, status)) or _BY_STATUS.get(status, "`secflow describe NAME` shows where it is.")
+    if isinstance(details, dict) and details.get("is_active") is False:
+        return "It refuses triggers: `secflow activate NAME` lets it accept them."
     if details:
         return "Change what is named above, and try again."
     return "`secflow describe NAME` shows where it is; every command explains itself with --help."

@@ -19,7 +19,7 @@ def test_the_life_of_a_workflow(cli: Cli, driver: Driver) -> None:
     assert "running" in started or "succeeded" in started  # the answer tells the status of its own moment
     cli.run("watch", "life").ok()
     assert "refuses triggers" in cli.run("deactivate", "life").ok()
-    cli.run("trigger", "life").failed(3)
+    cli.run("trigger", "life").failed(3, f"`secflow activate {instance}`")
     assert "accepts triggers" in cli.run("activate", "life").ok()
     cli.run("trigger", "life", "--watch").ok()
     assert driver.read(instance)["run_count"] == 2
@@ -51,6 +51,26 @@ def test_the_status_that_forbids_a_verb_comes_with_what_to_do(cli: Cli, driver: 
     cli.run("start", "busy").ok()
     cli.run("start", "busy").failed(3, f"`secflow watch {instance}`", f"`secflow stop {instance}`")
     cli.run("run", "busy").failed(3, f"`secflow watch {instance}`")
+
+
+def test_no_advice_names_what_would_be_refused_too(cli: Cli, driver: Driver) -> None:
+    """The hint looks at the verb and the status, and the server's advice in the words of its API is left out."""
+    work = [job(driver.job_template("sleep 300"), "work")]
+    instance = driver.instance(work, name="advised")
+
+    uninit = cli.run("uninit", "advised", "--yes").failed(3, "Hint: It is a draft already")
+    stop = cli.run("stop", "advised").failed(3, "nothing to stop")
+    trigger = cli.run("trigger", "advised").failed(3, f"`secflow start {instance}` runs it")
+    cli.run("start", "advised").ok()
+    start = cli.run("start", "advised").failed(3, "does not allow to start\n")
+    cli.run("init", "advised").failed(3, f"`secflow stop {instance}`", "--force")
+    cli.run("stop", "advised", "--wait").ok()
+    init = cli.run("init", "advised").failed(3, f"`secflow init {instance} --force`")
+    cli.run("init", "advised", "--force", "--wait").ok()
+
+    assert "secflow init" not in uninit + stop + trigger
+    assert "trigger" not in start
+    assert "force=true" not in init
 
 
 def test_a_key_starts_one_run_however_often_it_is_used(cli: Cli, driver: Driver) -> None:
@@ -111,6 +131,15 @@ def test_waiting_ends_after_the_time_that_was_given(cli: Cli, driver: Driver) ->
 
     assert driver.read(instance)["status"] == "running"
     cli.run("watch", "slow", "--timeout", "soon").failed(2, "no length of time")
+
+
+def test_names_are_looked_up_before_anything_is_done(cli: Cli, driver: Driver) -> None:
+    template = driver.job_template("sleep 300")
+    made = [driver.instance([job(template, "work")], name=name) for name in ("here", "there")]
+
+    cli.run("start", "here", "nowhere", "there").failed(4, "no workflow 'nowhere'")
+
+    assert {driver.read(one)["status"] for one in made} == {"pending"}
 
 
 def test_strangers_are_refused_with_a_hint(cli: Cli, driver: Driver) -> None:
