@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from secflow.cli.client import Query
 from secflow.cli.errors import CliError
 from secflow.cli.explaining import explain, failed_nodes
 from secflow.cli.feed import event_line, past_events
 from secflow.cli.output import Output
 from secflow.cli.progress import count_line, trouble_of
-from secflow.cli.safe import one_line
+from secflow.cli.routes import READ_LOG_RECORDS
+from secflow.cli.safe import lines_of, one_line
 from secflow.cli.session import Session
 from secflow.cli.table import STATUS_STYLES, Column
 from secflow.cli.times import age, duration, local
 
 Json = dict[str, Any]
 _EVENTS = 10
+_LAST_LINES = 5  # of each container of a failed node
+_MOST_LOGS = 5  # nodes whose last lines are shown: each is a request
 _NODES = (
     Column("NAME", least=12),
     Column("TYPE"),
@@ -31,8 +36,14 @@ def describe(session: Session, instance: Json) -> None:
     out = session.out
     _facts(session, instance)
     if failed_nodes(instance):
+        with_lines = [node["id"] for node in instance["nodes"] if node["status"] == "failed"][:_MOST_LOGS]
         out.say("", "Why")
-        explain(out, instance, detail=True)
+        explain(
+            out,
+            instance,
+            detail=True,
+            more=lambda node: _last_lines(session, node) if node["id"] in with_lines else (),
+        )
     _nodes(out, instance)
     _events(session, instance)
     _kubectl(out, instance)
@@ -74,6 +85,26 @@ def _run(instance: Json) -> str:
         return "none yet"
     began = local(instance["started_at"])
     return f"number {instance['run_count']}" + (f", began {began}, took {duration(instance)}" if began else "")
+
+
+def _last_lines(session: Session, node: Json) -> Iterator[str]:
+    """The end of what the containers of a failed node wrote, of the evidence that was taken when it failed."""
+    query: Query = {"node_id": node["id"], "page_size": 1}
+    try:
+        records = session.client.get(READ_LOG_RECORDS, instance_id=node["instance_id"], query=query)["items"]
+    except CliError as err:
+        yield f"its log cannot be read: {one_line(err.message)}"
+        return
+    # Of a container that was started again, what is newer comes later.
+    texts = {log["container"]: log["text"] for log in _evidence_logs(records) if log["text"].strip()}
+    for container, text in texts.items():
+        yield f"last lines of {one_line(container)}"
+        yield from (f"  {line}" for line in lines_of(text.rstrip())[-_LAST_LINES:])
+
+
+def _evidence_logs(records: list[Json]) -> list[Json]:
+    failed = [record for record in records if record["status"] == "failed"]
+    return ((failed[0]["metadata"].get("evidence") or {}).get("logs") or []) if failed else []
 
 
 def _nodes(out: Output, instance: Json) -> None:

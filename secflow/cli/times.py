@@ -23,11 +23,10 @@ def now() -> datetime:
 
 
 def span(seconds: float) -> str:
-    """A length of time in at most two units: `0.4 s`, `12 s`, `3m05s`, `2h10m`, `4d`."""
-    seconds = max(0.0, seconds)
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
+    """A length of time in at most two units: `0.4 s`, `12 s`, `3m05s`, `2h10m`, `4d`. Whole seconds have no decimal."""
+    if seconds < 9.95 and not isinstance(seconds, int):
+        return f"{max(0.0, seconds):.1f} s"
+    whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

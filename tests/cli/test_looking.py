@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -75,7 +76,8 @@ def test_json_and_yaml_are_what_the_api_says(cli: Cli, driver: Driver, failing: 
 
 def test_kinds_and_things_that_do_not_exist(cli: Cli, failing: str) -> None:
     cli.run("get", "pods").failed(2, "no kind of thing", "app-templates")
-    cli.run("get", "nodes").failed(2)
+    cli.run("get", "nodes").failed(2, "secflow get nodes NAME")
+    cli.run("get", "records").failed(2, "secflow get records NAME")
     cli.run("get", "instance", "missing").failed(4, "no workflow 'missing'", "secflow ps --all")
     cli.run("get", "instance", "wf-inst-missing-00000000").failed(4)
     cli.run("get", "template", "missing").failed(4, "secflow get templates")
@@ -115,6 +117,31 @@ def test_describe_tells_why_and_what_to_do(cli: Cli, driver: Driver, failing: st
     )
     assert f"kubectl -n secflow-{driver.project} describe job/{second['k8s_resource_name']}" in said
     assert f"secflow trigger {failing} --watch" in said
+
+
+def test_describe_names_the_limit_of_retries_and_the_last_lines(cli: Cli, driver: Driver, failing: str) -> None:
+    records = f"/workflow-instances/{failing}/logs"
+    driver.wait(
+        failing, lambda _: any(one["metadata"].get("evidence") for one in driver.call("GET", records).ok()["items"])
+    )
+    [node] = [one for one in driver.read(failing)["nodes"] if one["status"] == "failed"]
+
+    said = cli.run("describe", "breaks").ok()
+
+    assert "limit of 0 retries was reached" in node["message"]
+    limit, summary, _ = node["message"].partition(node["diagnosis"]["summary"])
+    assert f"second failed: {limit}{summary}\n" in said
+    assert "    last lines of main\n      it breaks\n" in said
+
+
+def test_nodes_and_records_tell_the_same_time(cli: Cli, driver: Driver) -> None:
+    instance = driver.instance([job(driver.job_template("sleep 1.4"), "work")], name="timed")
+    driver.run(instance)
+
+    node, record = (cli.run("get", kind, "timed").ok().splitlines()[1] for kind in ("nodes", "records"))
+
+    # The fourth column of both.
+    assert re.split(r" {2,}", node)[3] == re.split(r" {2,}", record)[3] != ""
 
 
 def test_describe_shows_apps_and_their_services(cli: Cli, driver: Driver) -> None:

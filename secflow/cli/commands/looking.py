@@ -25,7 +25,7 @@ from secflow.cli.routes import (
 )
 from secflow.cli.session import Session
 from secflow.cli.table import Column, table_lines
-from secflow.cli.times import age, seconds_of, span
+from secflow.cli.times import age, duration, seconds_of
 from secflow.cli.watching import ENDED, has_ended, watch
 
 PANEL = "Look"
@@ -162,7 +162,7 @@ def _get_instances(session: Session, name: str | None, node: str | None) -> None
 
 
 def _get_nodes(session: Session, name: str | None, node: str | None) -> None:
-    instance = find_instance(session, _demanded(name))
+    instance = find_instance(session, _demanded(name, "nodes"))
     if node is not None:
         _one(session, find_node(instance, node), NODE_COLUMNS, node_row)
         return
@@ -195,7 +195,7 @@ def _get_templates(
 
 
 def _get_records(session: Session, name: str | None, node: str | None) -> None:
-    instance = find_instance(session, _demanded(name))
+    instance = find_instance(session, _demanded(name, "records"))
     node_id = find_node(instance, node)["id"] if node else None
     answer = session.client.get(
         READ_LOG_RECORDS, instance_id=instance["id"], query={"node_id": node_id, "page_size": PAGE}
@@ -206,7 +206,7 @@ def _get_records(session: Session, name: str | None, node: str | None) -> None:
          Column("ID", wide=True), Column("MESSAGE", least=10)),
         lambda item: [
             item["node_name"], item["task_id"].removeprefix("run-"), item["status"],
-            "" if item["duration_seconds"] is None else span(item["duration_seconds"]), age(item["created_at"]),
+            duration(item), age(item["created_at"]),
             item["id"], item["message"],
         ],
         empty=f"{instance['name']} has not run yet.",
@@ -216,9 +216,9 @@ def _get_records(session: Session, name: str | None, node: str | None) -> None:
         session.out.remark(f"The newest {len(answer['items'])} of {answer['total']}{only}.")
 
 
-def _demanded(name: str | None) -> str:
+def _demanded(name: str | None, kind: str) -> str:
     if name is None:
-        raise UsageProblem("the workflow is not named", hint="Write `secflow get nodes NAME`.")
+        raise UsageProblem("the workflow is not named", hint=f"Write `secflow get {kind} NAME`.")
     return name
 
 
