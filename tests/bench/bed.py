@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from k8s_bridge.client import ClusterClient
-from k8s_bridge.errors import NotFound
+from k8s_bridge.errors import NotFound, ServerTrouble, Unreachable
 from k8s_bridge.names import namespace_of
 from secflow.runtime.api_client import ApiClient, ApiError
 from tests.bench.account import Account, Requests, await_namespace_gone
@@ -177,13 +178,23 @@ class Bed:
         pods = f"/api/v1/namespaces/{self.namespace}/pods"
         # Jobs first: they would make their pods anew.
         for path in (jobs, pods):
-            query = {"propagationPolicy": "Background", "gracePeriodSeconds": "0"}
-            self.admin.request("DELETE", path, query=query, timeout=120)
+            eventually(
+                partial(self._has_removed, path), seconds=600, what=f"the removal of all {path.rpartition('/')[2]}"
+            )
         eventually(
             lambda: not any(self.admin.request("GET", path, query={"limit": "1"})["items"] for path in (jobs, pods)),
             seconds=300,
             what="an empty namespace",
         )
+
+    def _has_removed(self, path: str) -> bool:
+        """Whether the API server came through with it: it gives a request a minute, in which a slow one removes a part."""
+        query = {"propagationPolicy": "Background", "gracePeriodSeconds": "0"}
+        try:
+            self.admin.request("DELETE", path, query=query, timeout=120)
+        except (Unreachable, ServerTrouble):
+            return False
+        return True
 
 
 @dataclass(frozen=True)
