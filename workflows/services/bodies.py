@@ -24,6 +24,7 @@ from templates_app.api.parts import (
 )
 from workflows.domain.node_types.registry import node_types
 from workflows.domain.statuses import RunMode, ServiceType, TriggerType
+from workflows.services.authoring_nodes import SERVICE_FIELDS
 from workflows.services.authoring_rules import MAX_EDGES, MAX_NODES
 
 NODE_TYPES = ("app", "job")
@@ -103,16 +104,7 @@ class NodeInput(Input):
     """
 
     refuses_ids = True
-    service_fields: ClassVar[tuple[str, ...]] = (
-        "create_service",
-        "service_name",
-        "service_ports",
-        "service_type",
-        "create_ingress",
-        "ingress_type",
-        "ingress_host",
-        "ingress_ip",
-    )
+    service_fields: ClassVar[frozenset[str]] = frozenset(SERVICE_FIELDS)
 
     node_type = WordField(NODE_TYPES)
     template_id = TextField(max_length=ID_LIMIT)

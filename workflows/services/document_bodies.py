@@ -69,7 +69,7 @@ class FileNodeInput(NodeInput):
     input_volume_mounts = list_of(FileSourcedVolumeMountInput(), required=False, default=list)
 
     # A file is written by hand: what is wrong in it is told, whatever it would be good for.
-    service_fields = ()
+    service_fields = frozenset()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs["template"] and not attrs["template_id"]:

@@ -259,7 +259,7 @@ def _fetch_text(log: _Due) -> PodLogs:
 
 
 def _keep(found: Sequence[tuple[_Due, _Found]]) -> int:
-    """Writes down what came of these texts; one round trip. Returns how many were kept.
+    """Writes down what came of these texts; one round trip, unless a reason came too. Returns how many were kept.
 
     A text that was had is kept, even if another process took it over since, or gave it up: that one may have found the pod gone.
     A failure counts only for who has the text still. Reasons wait for locks, so texts without one are kept before; with one they
