@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,8 +53,6 @@ _BY_VERB = {
     ("initialize", "failed"): "Its run failed: `secflow uninit NAME` makes it a draft, which can be set up.",
     ("trigger", "pending"): "It is a draft: `secflow start NAME` runs it.",
 }
-# What the server advises is in the words of its API, and does not look at the status.
-_ADVICE = re.compile(r"(which does not allow to [a-z ]+): .*", re.DOTALL)
 
 
 def refusal(answer: Answer, *, what: str, url: str) -> CliError:
@@ -77,8 +74,6 @@ def refusal(answer: Answer, *, what: str, url: str) -> CliError:
         return NotLoggedIn(message, hint=LOG_IN)
     if answer.status >= 500:
         return Unreachable(f"the server cannot do it now: {message}", details=details, hint=_later(answer))
-    if _forbids_verb(details):
-        message = _ADVICE.sub(r"\1", message)
     lines = detail_lines(details)
     if len(lines) == 1 and lines[0] in message:
         lines = []

@@ -9,7 +9,7 @@ import pytest
 
 from k8s_bridge.diagnosis import Category, Diagnosis
 from k8s_bridge.errors import ServerTrouble
-from k8s_bridge.names import Owner, labels
+from k8s_bridge.names import Owner, labels, shard_of
 from k8s_bridge.observations import Observation, Phase
 from k8s_bridge.watcher import Change, Snapshot
 from tests.engine import eventually, job, node, workflow
@@ -252,6 +252,23 @@ def test_a_failure_that_is_explained_does_not_wait() -> None:
     pipeline.take(Change("Job", "MODIFIED", failed_job(a)))
 
     assert took(pipeline._inbox, 2) == ["pod", "job"]
+
+
+@pytest.mark.usefixtures("long_wait")
+def test_what_was_seen_before_the_shard_went_elsewhere_explains_no_failure() -> None:
+    """Another watcher may have seen a newer pod meanwhile: the failure waits for the list that comes with the shard."""
+    a = wanted_at_once()
+    pipeline = Pipeline()
+    early, late = (failed_pod(a, name, second=at) for at, name in enumerate(("early", "late"), start=1))
+
+    pipeline.take(Change("Pod", "ADDED", early))
+    assert took(pipeline._inbox, 1) == ["early"]
+    pipeline.forget([shard_of(a.instance_id)])
+    pipeline.take(Change("Job", "MODIFIED", failed_job(a)))
+    assert pipeline._inbox.take(0.1) == []
+    pipeline.take(Snapshot("Pod", (early, late)))
+
+    assert took(pipeline._inbox, 3) == ["early", "late", "job"]
 
 
 def wanted_at_once() -> Workload:

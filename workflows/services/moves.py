@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from workflows.domain.errors import WrongStatus
+from workflows.domain.remedies import remedy
 from workflows.domain.statuses import ENDED, InstanceStatus, NodeStatus
 from workflows.domain.transitions import (
     ALLOWED,
@@ -22,32 +23,14 @@ from workflows.domain.transitions import (
 from workflows.models import Run, WorkflowInstance
 from workflows.services.statements import Statements
 
-_HINTS = {
-    Verb.INITIALIZE: "send force=true, or uninitialize it first",
-    Verb.FORCE_INITIALIZE: "uninitialize it first",
-    Verb.START: "uninitialize it first, or use the trigger for a further run",
-    Verb.STOP: "uninitialize it to remove what it has in the cluster",
-    Verb.EDIT_GRAPH: "uninitialize it first",
-    Verb.TRIGGER: "initialize or start it first, or wait for the run to end",
-    Verb.UNINITIALIZE: "there is nothing to remove",
-    Verb.UPDATE: "wait for the run to end, or stop it",
-    Verb.ACTIVATE: "initialize it first",
-}
-
-
-# Nothing but waiting, and in the end deleting, helps during the set-up.
-_WAIT_FOR_SETUP = "wait until the set-up has ended"
-
 
 def require(instance: WorkflowInstance, verb: Verb) -> None:
     """Raises WrongStatus, with a hint for people, unless the instance's status allows the verb (contract D.2)."""
     if instance.status not in ALLOWED[verb]:
         words = verb.value.replace("_", " ")
-        hint = f": {_HINTS[verb]}" if verb in _HINTS else ""
-        if instance.status == InstanceStatus.INITIALIZING:
-            hint = f": {_WAIT_FOR_SETUP}"
+        hint = remedy(verb, InstanceStatus(instance.status))
         raise WrongStatus(
-            f"workflow {instance.pk} is {instance.status}, which does not allow to {words}{hint}",
+            f"workflow {instance.pk} is {instance.status}, which does not allow to {words}: {hint}",
             status=instance.status,
             allowed=allowed_words(verb),
         )
