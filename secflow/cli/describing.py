@@ -174,7 +174,8 @@ def next_steps(instance: Json) -> list[str]:
         "failed": [
             f"secflow logs {one}",
             f"secflow trigger {one} --watch        (once more, as it is)",
-            f"secflow export {one} > workflow.yaml; secflow uninit {one}; secflow run -f workflow.yaml --watch        (changed)",
+            f"secflow uninit {one}; secflow export {one} > workflow.yaml        (to edit the file)",
+            "secflow run -f workflow.yaml --watch        (as edited)",
         ],
         "stopped": [f"secflow start {one} --watch", f"secflow uninit {one}        (to edit it)"],
     }

@@ -162,7 +162,11 @@ def test_a_changed_file_of_a_workflow_that_has_run_says_how_to_go_on(cli: Cli, d
     changed["spec"]["nodes"].append({"name": "third", "template": "say"})
     file = written(tmp_path, changed)
 
-    cli.run("run", "-f", file, "--watch").failed(3, "secflow uninit")
+    for command in (("run", "--watch"), ("apply",), ("apply", "--dry-run"), ("lint",)):
+        cli.run(*command, "-f", file).failed(3, "Hint: `secflow uninit wf-inst-")
+    mistaken = changed | {"spec": changed["spec"] | {"edges": [{"from": "first", "to": "nobody"}]}}
+    cli.run("lint", "-f", written(tmp_path, mistaken)).failed(3, "Hint: Change what is named above, and lint again.")
+    written(tmp_path, changed)
     cli.run("uninit", "two steps", "--yes").ok()
 
     assert "two steps succeeded" in cli.run("run", "-f", file, "--watch").ok()

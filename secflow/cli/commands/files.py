@@ -60,8 +60,8 @@ def apply(
         # When one is refused, those before it have been applied.
         if answers:
             _show(session.out, answers)
-    if any(_has_errors(answer["findings"]) for answer in answers):
-        raise Refused("there are errors", hint="Change what is named above; nothing was applied.")
+    if errors := _errors_of(answers):
+        raise Refused("there are errors", hint=_way_out(errors) or "Change what is named above; nothing was applied.")
     if dry_run and session.out.is_for_people:
         session.out.remark("Nothing was changed: this was a dry run.")
 
@@ -95,9 +95,9 @@ def lint(
         _show(session.out, found)
         if manifests and session.out.is_for_people:
             _show_manifests(session.out, found)
-    errors = sum(item["severity"] == "error" for one in found for item in one["findings"])
-    if errors:
-        raise Refused(f"{errors} error{'s' if errors > 1 else ''}", hint="Change what is named above, and lint again.")
+    if errors := _errors_of(found):
+        count = f"{len(errors)} error{'s' if len(errors) > 1 else ''}"
+        raise Refused(count, hint=_way_out(errors) or "Change what is named above, and lint again.")
     if session.out.is_for_people:
         session.out.remark(f"{len(found)} workflow{'s are' if len(found) > 1 else ' is'} in order.")
 
@@ -164,9 +164,9 @@ def send_document(session: Session, document: Document, *, dry_run: bool) -> Jso
     try:
         answer: Json = session.client.send(APPLY_DOCUMENT, content, content_type=media_type, query={"dry_run": dry_run})
     except CliError as err:
-        if locked := _LOCKED.search(err.message):
-            err.hint = f"`secflow uninit {locked[1]}` makes it a draft that can be changed; then do this again."
-        if findings := _findings_of(err):
+        findings = _findings_of(err)
+        err.hint = _way_out([item["message"] for item in findings] or [err.message]) or err.hint
+        if findings:
             if media_type == JSON:
                 place(findings, document)
             tell_refused(err, document, findings)
@@ -176,6 +176,19 @@ def send_document(session: Session, document: Document, *, dry_run: bool) -> Jso
     if media_type == JSON:
         place(answer["findings"], document)
     return {"source": document.place, "file": document.source, **answer}
+
+
+def _errors_of(answers: list[Json]) -> list[str]:
+    return [item["message"] for one in answers for item in one["findings"] if item["severity"] == "error"]
+
+
+def _way_out(errors: list[str]) -> str:
+    """What helps against workflows that are locked, which no change of a file does; empty when something else is wrong too."""
+    locked = [found[1] for found in map(_LOCKED.search, errors) if found]
+    if not locked or len(locked) < len(errors):
+        return ""
+    drafts = "it a draft that" if len(locked) == 1 else "them drafts that"
+    return f"`secflow uninit {' '.join(locked)}` makes {drafts} can be changed; then do this again."
 
 
 def _findings_of(error: CliError) -> list[Json]:
@@ -243,10 +256,6 @@ def _show_manifests(out: Output, answers: list[Json]) -> None:
         for item in answer.get("manifests") or ():
             out.say(f"--- # node {item['node']}: {item['kind']} {item['name']}")
             out.say(yaml.safe_dump(item["manifest"], sort_keys=False, width=120).rstrip("\n"))
-
-
-def _has_errors(findings: list[Json]) -> bool:
-    return any(item["severity"] == "error" for item in findings)
 
 
 def add_to(app: typer.Typer) -> None:
