@@ -74,6 +74,8 @@ class ConsoleChangeList(ChangeList):
         if request.method == "POST":
             self.page_num = 1  # rows are named by their keys; the page on which they stood may be gone
         super().get_results(request)
+        if isinstance(self.paginator, UncountedPaginator):
+            self.full_result_count = self.result_count  # the heading tells the count of results unless they are all
         self.page_num = self.paginator.validate_number(self.page_num)
         if self.multi_page:
             self.result_list = self._rows_of_page()

@@ -42,7 +42,7 @@ def test_a_workflow_of_two_nodes_is_built_of_forms_alone(admin: Client) -> None:
         "env_vars.p0": "variable TARGET has no value: give it in env_vars, or name its source in input_env_vars "
         "(container main)"
     }
-    assert saved.status_code == 302
+    assert (saved.status_code, saved["Location"]) == (302, build_url(instance))
     crawl = WorkflowNode.objects.get(name="crawl")
     instance.refresh_from_db()
     assert [(edge["source"], edge["target"]) for edge in instance.edges] == [(site.pk, crawl.pk)]
@@ -98,6 +98,7 @@ def test_other_states_refuse_with_the_apis_own_sentence(admin: Client, status: s
 
     sentence = f"is {status}, which does not allow to edit graph"
     assert sentence in page
+    assert "Ready to run." not in page
     assert 'name="_save"' not in shown.content.decode()
     assert sentence in changed.content.decode()
     assert sentence in added.content.decode()

@@ -291,3 +291,14 @@ def test_a_members_journal_takes_as_many_queries_whatever_they_made_elsewhere() 
         taken.append(len(seen))
 
     assert taken == [5, 5, 5]
+
+
+@pytest.mark.parametrize("model", [Event, Run])
+def test_nobody_is_told_a_number_of_rows_that_nobody_counted(root: User, model: Any) -> None:
+    client = Client()
+    client.force_login(root)
+
+    for query in ("", "?q=nightly"):
+        shown = client.get(f"/admin/workflows/{model._meta.model_name}/{query}").content.decode()
+        assert "99999" not in shown
+        assert not re.search(r"\d results?\b", shown)

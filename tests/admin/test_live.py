@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from secflow.console.display import NONE
 from tests.admin.conftest import make_history, signed_in, staff
 from tests.admin.test_pages import queries
 from tests.factories import NOON, InstanceFactory, NodeFactory, NodeRunFactory, RunFactory, UserFactory
 from workflows.models import Event, NodeRun, Run, WorkflowInstance
+from workflows.services.journal import Entry, append
 
 HOSTILE = "</text><script>alert(1)</script>\u202e" + "x" * 80
 
@@ -206,3 +209,16 @@ def test_a_fragment_takes_as_many_queries_for_many_nodes_as_for_few(
     assert few == many
     assert many <= 9
     assert "and 32 more" in admin.get(address).content.decode()
+
+
+def test_the_journal_says_who_did_what_with_which_node(admin: Client, chain: WorkflowInstance) -> None:
+    user = UserFactory(username="nora")
+    second = chain.node_set.get(name="second")
+    append(chain, Entry("node.updated", str(user.pk), node_id=second.pk), Entry("instance.accepted", "somebody else"))
+
+    shown = admin.get(page(chain)).content.decode()
+
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", shown, re.DOTALL)]
+    told = [[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in rows]
+    assert [row[-4:-1] for row in told if row[-4:-1][:1] == ["node.updated"]] == [["node.updated", "second", "nora"]]
+    assert ["instance.accepted", NONE, "somebody else"] in [row[-4:-1] for row in told]

@@ -13,6 +13,7 @@ from django.utils import timezone
 from secflow.console.display import NONE, Table, badge, elapsed, link, list_link, list_url, moment, shortened
 from secflow.console.live import LivePart
 from secflow.console.operations import Operation
+from secflow.console.pages import user_names
 from workflows.admin.cells import WORKFLOWS, template_link
 from workflows.admin.picture import PictureEdge, PictureNode, graph_svg
 from workflows.admin.state import REASONS, next_steps, progress_of, reasons_of
@@ -75,7 +76,7 @@ def instance_part(instance: WorkflowInstance, operations: Sequence[Operation]) -
             "live_tables": [
                 _node_table(instance, nodes, now),
                 _run_table(instance, runs, now),
-                _event_table(instance, events),
+                _event_table(instance, nodes, events),
             ],
         }
 
@@ -170,7 +171,7 @@ def _node_table(instance: WorkflowInstance, nodes: Sequence[WorkflowNode], now: 
 def _run_table(instance: WorkflowInstance, runs: Sequence[Run], now: datetime) -> Table:
     return Table(
         "Last runs",
-        ("Run", "Purpose", "Asked by", "Status", "Started", "Took", "Message"),
+        ("Run", "Purpose", "Trigger", "Status", "Started", "Took", "Message"),
         [
             (
                 link(WORKFLOWS, "run", run.pk, f"#{run.number}"),
@@ -188,15 +189,19 @@ def _run_table(instance: WorkflowInstance, runs: Sequence[Run], now: datetime) -
     )
 
 
-def _event_table(instance: WorkflowInstance, events: Sequence[Event]) -> Table:
+def _event_table(instance: WorkflowInstance, nodes: Sequence[WorkflowNode], events: Sequence[Event]) -> Table:
+    names = {node.pk: node.name for node in nodes}
+    actors = user_names({event.actor for event in events})
     return Table(
         "Journal",
-        ("#", "When", "What", "Message"),
+        ("#", "When", "What", "Node", "By", "Message"),
         [
             (
                 link(WORKFLOWS, "event", event.pk, event.sequence),
                 moment(event.created_at),
                 event.kind,
+                names.get(event.node_id, event.node_id) if event.node_id else NONE,
+                actors.get(event.actor, event.actor),
                 shortened(event.message),
             )
             for event in events

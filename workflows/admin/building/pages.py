@@ -140,7 +140,7 @@ class BuildingPages(FilePages, CopyColumn):
             self.note_edit(request, draft.instance, "node saved")
             if "_another" in request.POST:
                 return page_url("pick_template", draft.instance.pk)
-            return page_url("build", draft.instance.pk) + "#nodes"
+            return page_url("build", draft.instance.pk)
 
         def context() -> dict[str, Any]:
             return node_page_context(drafts[-1])
