@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -226,16 +226,15 @@ def running_bed(
     """SecFlow with data and a namespace of its own; both are gone afterwards."""
     name = f"bench-{secrets.token_hex(3)}"
     say("starting SecFlow")
-    with running_stack(folder / name, kubeconfig=account.kubeconfig, env=env) as stack:
+    # SecFlow ends before its objects do: it would ask the cluster why each one went.
+    with ExitStack() as afterwards, running_stack(folder / name, kubeconfig=account.kubeconfig, env=env) as stack:
         admin = ClusterClient(stack.kubeconfig, read_timeout=60)
+        afterwards.callback(admin.close)
         bed = Bed(stack, account, options, say, name, admin)
         admin.request("POST", "/api/v1/namespaces", body={"metadata": {"name": bed.namespace}})
-        try:
-            yield bed
-        finally:
-            if not bed.is_local:
-                _remove_namespace(bed)
-            admin.close()
+        if not bed.is_local:
+            afterwards.callback(_remove_namespace, bed)
+        yield bed
 
 
 def _remove_namespace(bed: Bed) -> None:
