@@ -14,7 +14,7 @@ _WAIT_FOR_RUN = "wait for the run to end, or stop it"
 # Nothing but waiting, and in the end deleting, helps during the set-up.
 _WAIT_FOR_SETUP = "wait until the set-up has ended"
 _UNINITIALIZE = "uninitialize it first"
-_SET_UP_ANEW = "start it, or send force=true to set it up anew"
+_SET_UP_ANEW = "send force=true to set it up anew, or uninitialize it first"
 _STOP_AND_SET_UP = "stop it, then send force=true to set it up anew"
 _RUN_AGAIN = "uninitialize it first, or use the trigger for a further run"
 _REMOVE = "uninitialize it to remove what it has in the cluster"
