@@ -200,10 +200,12 @@ def test_a_fragment_takes_as_many_queries_for_many_nodes_as_for_few(
 ) -> None:
     run = Run.objects.get(instance=chain)
     address = live(chain if kind == "instance" else run)
+    append(chain, Entry("run.accepted", str(UserFactory().pk)))
 
     few = queries(admin, address)
     for node in NodeFactory.create_batch(40, instance=chain, template_id="t", status="failed"):
         NodeRunFactory(run=run, node=node, diagnosis={"summary": "broken"})
+        append(chain, Entry("node.updated", str(UserFactory().pk), node_id=node.pk))
     many = queries(admin, address)
 
     assert few == many

@@ -64,11 +64,12 @@ def test_no_advice_names_what_would_be_refused_too(cli: Cli, driver: Driver) -> 
     start = cli.run("start", "advised").failed(3, "does not allow to start: it runs already; stop it")
     cli.run("init", "advised").failed(3, f"`secflow stop {instance}`", "--force")
     cli.run("stop", "advised", "--wait").ok()
-    cli.run("init", "advised").failed(3, f"`secflow init {instance} --force`")
+    init = cli.run("init", "advised").failed(3, f"`secflow init {instance} --force`")
     cli.run("init", "advised", "--force", "--wait").ok()
 
     assert "secflow init" not in uninit + stop + trigger
     assert "trigger" not in start
+    assert "force=true" not in init
 
 
 def test_a_key_starts_one_run_however_often_it_is_used(cli: Cli, driver: Driver) -> None:

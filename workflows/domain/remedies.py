@@ -14,8 +14,8 @@ _WAIT_FOR_RUN = "wait for the run to end, or stop it"
 # Nothing but waiting, and in the end deleting, helps during the set-up.
 _WAIT_FOR_SETUP = "wait until the set-up has ended"
 _UNINITIALIZE = "uninitialize it first"
-_SET_UP_ANEW = "send force=true to set it up anew, or uninitialize it first"
-_STOP_AND_SET_UP = "stop it, then send force=true to set it up anew"
+_SET_UP_ANEW = "set it up anew with force, or uninitialize it first"
+_STOP_AND_SET_UP = "stop it, then set it up anew with force"
 _RUN_AGAIN = "uninitialize it first, or use the trigger for a further run"
 _REMOVE = "uninitialize it to remove what it has in the cluster"
 
@@ -48,7 +48,9 @@ _REMEDIES: Final[dict[Verb, dict[InstanceStatus, str]]] = {
 
 
 def remedy(verb: Verb, status: InstanceStatus) -> str:
-    """What to do about a verb that the status forbids, in the words of the API; never something that the status forbids too.
+    """What to do about a verb that the status forbids; never something that the status forbids too.
+
+    The words hold for the API, the console and the command line.
 
     Raises KeyError for a verb that the status allows.
     """

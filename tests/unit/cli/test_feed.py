@@ -13,19 +13,7 @@ import pytest
 from secflow.cli import feed, watching
 from secflow.cli.errors import Unreachable
 from secflow.cli.feed import follow_events
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.clock import Clock
 
 
 class Journal:

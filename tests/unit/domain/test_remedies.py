@@ -13,14 +13,14 @@ from workflows.domain.transitions import ALLOWED, Verb
 
 PAIRS = list(itertools.product(Verb, InstanceStatus))
 REFUSED = [(verb, status) for verb, status in PAIRS if status not in ALLOWED[verb]]
-# The verbs as the sentences name them. A negative lookbehind keeps `initialize` out of `uninitialize`.
+# The verbs as the sentences name them. "to start it anew" says what a step is for, and is none itself.
 NAMED = {
     Verb.UNINITIALIZE: r"uninitialize it",
     Verb.STOP: r"\bstop it",
     Verb.START: r"(?<!to )\bstart it",
     Verb.TRIGGER: r"use the trigger",
     Verb.INITIALIZE: r"(?<!un)initialize or",
-    Verb.FORCE_INITIALIZE: r"force=true",
+    Verb.FORCE_INITIALIZE: r"anew with force",
 }
 
 
@@ -32,7 +32,7 @@ def test_nothing_is_advised_that_would_be_refused_too(verb: Verb, status: Instan
     if named:
         first = min(named, key=named.__getitem__)
         assert status in ALLOWED[first]
-        # "stop it, then send force=true" names a second step, which the first one allows.
+        # "stop it, then set it up anew with force" names a second step, which the first one allows.
         after = InstanceStatus.STOPPED if ", then " in sentence else status
         assert all(after in ALLOWED[other] for other in named if other is not first)
     else:

@@ -18,6 +18,7 @@ import yaml
 from k8s_bridge.client import ClusterClient
 from k8s_bridge.gateway import Gateway
 from k8s_bridge.specs import Container, Owner, WorkloadSpec
+from tests.clock import Clock
 
 Json = dict[str, Any]
 
@@ -174,19 +175,6 @@ def owner() -> Owner:
 @pytest.fixture
 def job() -> WorkloadSpec:
     return WorkloadSpec("Job", "secflow-p1", "wf-x81m44zt-7h2k9q0d", (Container("main", "busybox:latest"),))
-
-
-class Clock:
-    """Time that passes only while somebody sleeps: what is tested does not depend on how busy the machine is."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

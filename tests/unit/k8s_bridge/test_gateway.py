@@ -29,7 +29,8 @@ from tests.unit.k8s_bridge.scripts import (
 )
 
 if TYPE_CHECKING:
-    from tests.unit.k8s_bridge.conftest import Clock, ScriptedCluster
+    from tests.clock import Clock
+    from tests.unit.k8s_bridge.conftest import ScriptedCluster
 
 
 def test_a_job_costs_one_request(cluster: ScriptedCluster, gateway: Gateway, job: WorkloadSpec, owner: Owner) -> None:
