@@ -123,9 +123,14 @@ def diagnose_job(job: Json) -> Diagnosis | None:
     if reason == "BackoffLimitExceeded":
         limit = (job.get("spec") or {}).get("backoffLimit")
         tries = "" if limit is None else f" of {limit} retries" if limit != 1 else " of 1 retry"
+        what = (
+            f"its pod kept failing until the limit{tries} was reached"
+            if limit != 0
+            else "its pod failed, and no retry was allowed"
+        )
         return diagnosis_of(
             Category.BACKOFF_LIMIT,
-            f"The job failed: its pod kept failing until the limit{tries} was reached.",
+            f"The job failed: {what}.",
             message,
             "Read the log of the last try. Correct the command, its inputs or the image, or raise the backoff limit.",
         )

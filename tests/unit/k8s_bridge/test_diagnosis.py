@@ -268,6 +268,12 @@ def test_the_troubled_container_of_several_is_named() -> None:
             Category.BACKOFF_LIMIT,
             "The job failed: its pod kept failing until the limit of 1 retry was reached.",
         ),
+        (
+            "BackoffLimitExceeded",
+            0,
+            Category.BACKOFF_LIMIT,
+            "The job failed: its pod failed, and no retry was allowed.",
+        ),
         ("PodFailurePolicy", 3, Category.EXIT_CODE, "The job failed (PodFailurePolicy)."),
         (None, None, Category.EXIT_CODE, "The job failed."),
     ],
