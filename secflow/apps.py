@@ -19,9 +19,10 @@ class SecFlowConfig(AppConfig):
         app.set_default()
         # The checks register themselves; the Celery app becomes the one that every process sends with.
         from secflow import celery, checks  # noqa: F401
-        from secflow.runtime import heartbeat, watchdog
+        from secflow.runtime import heartbeat, interpreter, watchdog
 
         heartbeat.connect_to_celery()
+        interpreter.connect_to_celery()
         watchdog.connect_to_celery()
         if celery.is_worker:  # its ticker brings the engine along, which no other process would load for it
             from secflow.runtime import ticker

@@ -12,3 +12,8 @@ class ConsoleConfig(AppConfig):
     label = "console"
     verbose_name = "Console"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from secflow.console.headings import make_headings_once
+
+        make_headings_once()

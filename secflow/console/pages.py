@@ -62,14 +62,6 @@ class ConsoleChangeList(ChangeList):
 
     result_list: Any
 
-    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        """The address of this list with other parameters. The headings are asked for once for each row, and answer alike."""
-        kept: dict[str, str] = self.__dict__.setdefault("_query_strings", {})
-        key = repr((new_params, remove))
-        if key not in kept:
-            kept[key] = super().get_query_string(new_params, remove)
-        return kept[key]
-
     def get_results(self, request: HttpRequest) -> None:
         if request.method == "POST":
             self.page_num = 1  # rows are named by their keys; the page on which they stood may be gone

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging.config
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.urls import get_resolver
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from secflow.runtime import interpreter
 from secflow.runtime.tether import die_with_parent
 from secflow.settings import environment
 
@@ -46,8 +47,9 @@ def post_worker_init(worker: Any) -> None:
     from workflows.feed.reader import reader
     from workflows.services.launching import launch_claimed
 
-    # Threads that wait for the cluster or the database must get their turn at once, not after the usual 5 ms.
-    sys.setswitchinterval(0.0005)
+    interpreter.take_turns_at_once()
+    get_resolver().reverse_dict  # noqa: B018  loads the views, which the first request would do otherwise
+    interpreter.keep_what_is_loaded()
     _until_exit.enter_context(do_here(LAUNCH_WORKLOADS, launch_claimed))
     # Streams of events would keep their threads, and with them the process, until they are killed.
     reader.is_stopping = lambda: not worker.alive

@@ -302,3 +302,22 @@ def test_nobody_is_told_a_number_of_rows_that_nobody_counted(root: User, model: 
         shown = client.get(f"/admin/workflows/{model._meta.model_name}/{query}").content.decode()
         assert "99999" not in shown
         assert not re.search(r"\d results?\b", shown)
+
+
+def test_the_headings_are_made_once_for_a_page(root: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    client.force_login(root)
+
+    def page(rows: int) -> tuple[list[str], str]:
+        for model in MODELS:
+            monkeypatch.setattr(django_admin.site._registry[model], "list_per_page", rows)
+        answer = client.get(reverse("admin:templates_app_jobtemplate_changelist"))
+        return [template.name for template in answer.templates], answer.content.decode()
+
+    page(1)  # the box of a row is made once for a process
+    (few, _), (many, text) = page(2), page(20)
+
+    box = "django/forms/widgets/checkbox.html"
+    assert 0 < few.count(box) == many.count(box)
+    assert text.count('data-label="Name"') == 20
+    assert re.findall(r'aria-label="(Select all[^"]*)"', text) == ["Select all objects on this page for an action"]

@@ -112,6 +112,14 @@ def is_bad(rows: Sequence[Row]) -> bool:
     return any(row.verdict in (Verdict.MISSED, Verdict.FAILED) for row in rows)
 
 
+def line(row: Row) -> str:
+    """The figure in a line, as far as there is one."""
+    value, floor, aim = shown(row.value, row.unit), shown(row.floor, row.unit), row.aim
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}x of {floor}"
+    parts = [value, ratio, aim and f"aim {aim}", str(row.verdict), row.note if row.value is None else ""]
+    return f"{row.figure}: {', '.join(part for part in parts if part)}"
+
+
 def table(rows: Sequence[Row], title: str) -> Table:
     """For a terminal; the notes would make it too wide and stand in `notes`."""
     made = Table(*HEADINGS[:-1], title=title)

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.errorhandler import ErrorHandler
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -50,6 +55,25 @@ document.addEventListener("securitypolicyviolation", (event) => {
 window.__alerts = [];
 for (const name of ["alert", "confirm", "prompt"]) window[name] = (text) => { window.__alerts.push(`${name}: ${text}`); };
 """
+
+
+class Errors(ErrorHandler):
+    """Selenium's own, but an element of a page that was left is stale whatever the driver calls it.
+
+    chromedriver looks an element up in several steps. When the page goes between two of them, it passes on what the
+    browser's inspector said to the second one, as an unknown error (SeleniumHQ/selenium#15401 and #12221).
+    """
+
+    def check_response(self, response: dict[str, Any]) -> None:
+        try:
+            super().check_response(response)
+        except WebDriverException as error:
+            if any(words in str(error.msg) for words in _GONE):
+                raise StaleElementReferenceException(error.msg) from error
+            raise
+
+
+_GONE = ("Node with given id does not belong to the document", "No node with given id found")
 
 
 def binaries() -> tuple[str, str] | None:
@@ -284,6 +308,7 @@ def opened(url: str, folder: Path) -> Iterator[Browser]:
     )
     # With the driver's path given, selenium looks for none and asks no network.
     running = webdriver.Chrome(options=options, service=Service(executable_path=driver))
+    running.error_handler = Errors()
     try:
         yield Browser(running, url, downloads)
     finally:

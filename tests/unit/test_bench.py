@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
+import signal
 from collections import namedtuple
+from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from tests.bench import __main__ as bench
 from tests.bench import figures
 from tests.bench.__main__ import arguments, guarded, options_of
 from tests.bench.account import count_flow, count_kinds, with_token
@@ -99,6 +104,43 @@ def test_a_part_that_cannot_run_or_fails_becomes_a_row(capsys: pytest.CaptureFix
         ("many", Verdict.FAILED, "TimeoutError: too late"),
     ]
     assert "too late" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (Row("first", 49.5, "ms", most=60.0, note="20 starts"), "first: 49.5 ms, aim <= 60 ms, met"),
+        (Row("fan", 3.0, "s", 2.0, most_ratio=1.15), "fan: 3.00 s, 1.50x of 2.00 s, aim <= 1.15x, MISSED"),
+        (Row("wide", outcome=Verdict.SKIPPED, note="no nodes [kwok]"), "wide: skipped, no nodes [kwok]"),
+    ],
+)
+def test_a_figure_in_a_line(row: Row, expected: str) -> None:
+    assert figures.line(row) == expected
+
+
+def test_an_interrupted_run_tells_what_it_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> Iterator[list[Row]]:
+        yield [Row("first start", 49.5, "ms", most=60.0), Row("wide [kwok]", outcome=Verdict.SKIPPED)]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "measure_all", interrupted)
+    monkeypatch.setattr("sys.argv", ["bench", "--json", str(tmp_path / "speed.json")])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert bench.main() == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    shown = capsys.readouterr().out
+    assert "first start: 49.5 ms, aim <= 60 ms, met" in shown
+    assert "wide [kwok]: skipped" in shown
+    assert "SecFlow and the floor of the same run" in shown
+    assert [row["figure"] for row in json.loads((tmp_path / "speed.json").read_text())] == [
+        "first start",
+        "wide [kwok]",
+    ]
 
 
 def test_the_command_line_gives_the_sizes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import Any
@@ -33,11 +32,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        from secflow.runtime import interpreter
+
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        # Threads that wait for the cluster or the database must get their turn at once, not after the usual 5 ms.
-        sys.setswitchinterval(0.0005)
+        interpreter.take_turns_at_once()
+        interpreter.keep_what_is_loaded()
         pipeline = Pipeline()
         watch = SharedWatch(f"{socket.gethostname()}:{options['name']}"[-200:], pipeline)
         sharing = threading.Thread(target=_share, args=(watch, stop), name="shards")
