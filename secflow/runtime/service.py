@@ -111,15 +111,26 @@ class Process:
         self.due_at = now + delay
         return delay
 
+    def poll(self) -> int | None:
+        """The exit code once it has ended, None before and when it was never started. What it left in its group ends with it."""
+        if self.popen is None or self.popen.returncode is not None:
+            return self.popen.returncode if self.popen else None
+        code = self.popen.poll()
+        if code is not None:
+            # Now and never again: without members, the number of the group is free for a process of somebody else.
+            signal_group(self.popen.pid, signal.SIGKILL)
+        return code
+
     def ask_to_stop(self) -> None:
         """Send the stop signal to the process itself; it takes its own children along."""
-        if self.popen is not None and self.popen.poll() is None:
+        if self.popen is not None and self.poll() is None:
             self.popen.send_signal(self.service.stop_signal)
 
     def kill(self) -> None:
-        """SIGKILL for the whole process group, also when its leader is gone already."""
-        if self.popen is not None:
+        """SIGKILL for the whole process group, unless it has ended; returns when its leader is gone."""
+        if self.popen is not None and self.poll() is None:
             signal_group(self.popen.pid, signal.SIGKILL)
+            self.popen.wait()
 
     def close(self) -> None:
         """Let go of pipe and log."""

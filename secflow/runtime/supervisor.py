@@ -107,17 +107,13 @@ class Supervisor:
                 continue
             process.ask_to_stop()
             deadline = time.monotonic() + process.service.stop_seconds
-            while process.popen.poll() is None and time.monotonic() < deadline and self.stop_asked <= asked + 1:
+            while process.poll() is None and time.monotonic() < deadline and self.stop_asked <= asked + 1:
                 self._turn(0.05, restart=False)
-            if process.popen.poll() is None:
+            if process.poll() is None:
                 self._console.warn(f"{name} did not stop in time and is killed.")
-            # Also when the leader is gone: what it started must not stay.
-            process.kill()
-            process.popen.wait()
+                process.kill()
         for process in self._processes.values():
             process.kill()
-            if process.popen is not None:
-                process.popen.wait()
             process.close()
         self._pids.unlink(missing_ok=True)
 
@@ -145,7 +141,7 @@ class Supervisor:
         service = process.service
         if process.popen is None or (process.is_ready and service.once):
             return process.is_ready
-        code = process.popen.poll()
+        code = process.poll()
         if code is not None and not (service.once and code == 0):
             self._drain(process)
             raise StandError(_died(process, code))
@@ -201,11 +197,10 @@ class Supervisor:
         for process in self._processes.values():
             if process.service.once or process.popen is None or process.due_at is not None:
                 continue
-            code = process.popen.poll()
+            code = process.poll()
             if code is None:
                 continue
             self._drain(process)
-            process.kill()
             young = time.monotonic() - process.started_at < 5
             delay = process.note_end(time.monotonic())
             self._console.warn(f"{_ended(process.service.name, code)}; it is started again in {delay:g} s.")

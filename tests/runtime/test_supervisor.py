@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from secflow.runtime import service
 from secflow.runtime.console import Console
 from secflow.runtime.errors import StandError
-from secflow.runtime.processes import end_leftovers, wait_until, write_pids
+from secflow.runtime.processes import end_leftovers, signal_group, wait_until, write_pids
 from secflow.runtime.service import Service
 from secflow.runtime.supervisor import Supervisor
 
@@ -26,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def shell(name: str, script: str, **options: object) -> Service:
-    service = Service(name=name, command=("/bin/sh", "-c", script), stop_seconds=2)
-    return replace(service, **options)  # type: ignore[arg-type]
+    plain = Service(name=name, command=("/bin/sh", "-c", script), stop_seconds=2)
+    return replace(plain, **options)  # type: ignore[arg-type]
 
 
 class Stage:
@@ -45,7 +46,7 @@ class Stage:
             cwd=self.folder,
             logs=self.folder,
             pids=self.folder / "pids",
-            stop_order=[service.name for service in reversed(services)],
+            stop_order=[one.name for one in reversed(services)],
         )
 
     @property
@@ -163,6 +164,33 @@ def test_one_that_does_not_stop_is_killed_with_its_children(stage: Stage) -> Non
     assert "stubborn did not stop in time and is killed." in stage.said
     assert not psutil.pid_exists(pid)
     assert wait_until(lambda: not is_running(child), seconds=30)
+
+
+def test_what_a_step_leaves_running_ends_with_it(stage: Stage) -> None:
+    with stage.supervise(shell("maker", "sleep 61 & echo $! > child", once=True)) as supervisor:
+        supervisor.bring_up()
+        child = int((stage.folder / "child").read_text())
+
+        assert wait_until(lambda: not is_running(child), seconds=30)
+
+
+def test_a_group_gets_no_signal_after_its_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be that of somebody else's group by then."""
+    told: list[int] = []
+
+    def tell(pid: int, number: signal.Signals) -> None:
+        told.append(pid)
+        signal_group(pid, number)
+
+    monkeypatch.setattr(service, "signal_group", tell)
+    with stage.supervise(shell("maker", "true", once=True), shell("any", "exec sleep 60")) as supervisor:
+        supervisor.bring_up()
+        maker, victim = (supervisor.process(name).popen.pid for name in ("maker", "any"))  # type: ignore[union-attr]
+        os.kill(victim, signal.SIGKILL)
+        supervisor.run(until=lambda: "any was started again" in stage.said)
+        another = supervisor.process("any").popen.pid  # type: ignore[union-attr]
+
+    assert told == [maker, victim, another]
 
 
 def test_a_signal_ends_the_run(stage: Stage) -> None:
